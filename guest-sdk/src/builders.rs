@@ -199,6 +199,16 @@ impl DictionaryBuilder {
         self.keys.resize(self.keys.len() + rows, key);
     }
 
+    /// Makes a value known and gives its key, for [`Self::push_key`].
+    pub fn key(&mut self, value: &str) -> u32 {
+        self.values.intern(value.as_bytes())
+    }
+
+    /// Adds a row by the key that [`Self::key`] gave, or [`Dictionary::NULL`].
+    pub fn push_key(&mut self, key: u32) {
+        self.keys.push(key);
+    }
+
     /// Rows so far.
     pub fn rows(&self) -> usize {
         self.keys.len()

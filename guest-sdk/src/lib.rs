@@ -61,7 +61,10 @@ mod error;
 pub mod export;
 mod hash;
 mod host;
+mod labels;
 mod module;
+pub mod registry;
+pub mod sampling;
 pub mod snapshot;
 #[cfg(all(feature = "testing", not(target_arch = "wasm32")))]
 pub mod testing;
@@ -73,6 +76,7 @@ pub use config::parse as parse_config;
 pub use error::Error;
 pub use hash::{FastHash, HashMap, HashSet, hash_bytes, mix};
 pub use host::{Level, count, log};
+pub use labels::LabelColumn;
 pub use module::{Description, Module, Signal, Source};
 
 #[doc(hidden)]

@@ -90,6 +90,11 @@ impl<M: Module> Harness<M> {
         self.call(|module| module.restore(&snapshot.state))
     }
 
+    /// Gives the module any bytes as its state, as a damaged store might.
+    pub fn call_restore(&mut self, state: &[u8]) -> Result<(), Error> {
+        self.call(|module| module.restore(state))
+    }
+
     /// Rows that are parked.
     pub fn parked(&self) -> usize {
         self.state.parked.len()
