@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use weft_model::{ErrorKind, TopicPartition};
 
 /// What can go wrong between weft and its log.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
     /// The log can't take or give records now; it may later.
     #[error("the log is unavailable: {0}")]

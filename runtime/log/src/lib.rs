@@ -2,8 +2,8 @@
 //!
 //! - [`log`]: the trait [`Log`] with [`Consumer`] and [`PartitionReader`], and the records. Read it
 //!   first: it says what every implementation promises.
-//! - [`embedded`]: `EmbeddedLog`, a durable log in a local folder (`weft up` needs nothing else).
-//! - [`kafka`]: `KafkaLog`, Apache Kafka through librdkafka (`weft run` on many machines).
+//! - [`embedded`]: [`EmbeddedLog`], a durable log in a local folder (`weft up` needs nothing else).
+//! - [`kafka`]: [`KafkaLog`], Apache Kafka through librdkafka (`weft run` on many machines).
 //! - `conformance` (feature `test-util`): the one behaviour suite both are held to.
 //!
 //! What a record's value means is `weft-codec`'s business; which offset a partition resumes from is
@@ -12,11 +12,12 @@
 
 pub mod embedded;
 pub mod error;
+mod header_names;
 pub mod kafka;
 pub mod log;
 pub mod partitioner;
 
-pub use embedded::EmbeddedConfig;
+pub use embedded::{EmbeddedConfig, EmbeddedLog};
 pub use error::Error;
-pub use kafka::KafkaConfig;
+pub use kafka::{KafkaConfig, KafkaLog, OffsetReset};
 pub use log::{Assignment, Consumer, Log, NewRecord, PartitionReader, Record};
