@@ -5,7 +5,9 @@
 //! A helper that can't do its part panics with what to do about it: that is how a test fails.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, missing_docs, reason = "a harness for tests")]
 
+pub mod accounts;
 pub mod client;
+pub mod otlp;
 pub mod python;
 pub mod weft;
 
