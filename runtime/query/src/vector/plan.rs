@@ -1,0 +1,369 @@
+//! Plans of vectors: each function takes relations of `labels` and `values` and gives one.
+
+use super::aggregate::Op;
+use super::binary::{self, Keep, Operator};
+use super::collect::collect;
+use super::grid::Grid;
+use super::histogram::BOUND;
+use super::matching::{self, Cardinality, Matching, Operation};
+use super::{LABELS, TIMESTAMPS, VALUES, gather, histogram, select, steps};
+use crate::functions::maps::METRIC_NAME;
+use crate::functions::{label_key, label_sets};
+use datafusion::common::{Column, Result, ScalarValue, UnnestOptions};
+use datafusion::functions::core::expr_fn::get_field;
+use datafusion::logical_expr::{Expr, JoinType, LogicalPlan, LogicalPlanBuilder, ident, lit};
+use std::sync::Arc;
+use weft_model::attributes::LabelMapBuilder;
+use weft_model::metrics;
+
+const KEY: &str = "key";
+const OTHER_KEY: &str = "other_key";
+const SERIES: &str = "series";
+const OTHER_SERIES: &str = "other_series";
+const OTHER_VALUES: &str = "other_values";
+const SAMPLES: &str = "samples";
+
+/// Which labels make a group.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Grouping {
+    /// These.
+    By(Vec<String>),
+    /// All others; the metric's name never.
+    Without(Vec<String>),
+}
+
+impl Grouping {
+    /// All series in one group.
+    pub fn all() -> Self {
+        Self::By(Vec::new())
+    }
+
+    /// A group's key, of a column of labels.
+    pub fn key(&self, labels: Expr) -> Expr {
+        let (kind, names) = match self {
+            Self::By(names) => ("by", names),
+            Self::Without(names) => ("without", names),
+        };
+        let mut arguments = vec![labels, lit(kind)];
+        arguments.extend(names.iter().map(|name| lit(name.as_str())));
+        if matches!(self, Self::Without(_)) {
+            arguments.push(lit(METRIC_NAME));
+        }
+        label_key::label_key().call(arguments)
+    }
+}
+
+fn labels() -> Expr {
+    ident(LABELS)
+}
+
+fn values() -> Expr {
+    ident(VALUES)
+}
+
+fn of_key(key: &str) -> Expr {
+    label_key::labels_of_key().call(vec![ident(key)]).alias(LABELS)
+}
+
+/// Samples of each series of `metrics` in `(after, until]`, from rows that passed the selector's filters.
+///
+/// # Errors
+/// When the input isn't a scan of `metrics`.
+pub fn gather_rows(rows: LogicalPlan, after: i64, until: i64) -> Result<LogicalPlan> {
+    let column = |name: &str| ident(name);
+    let arguments = vec![
+        column(metrics::NAME),
+        column(metrics::LABELS),
+        column(metrics::TIMESTAMPS),
+        column(metrics::VALUES),
+        column(metrics::INT_VALUES),
+        lit(after),
+        lit(until),
+    ];
+    gathered(rows, ident(metrics::SERIES_ID), gather::gather_rows().call(arguments))
+}
+
+/// Samples of each label set, from rows of `labels` (a map), `time` (64-bit integer) and `value` (float).
+///
+/// # Errors
+/// When the input lacks these columns.
+pub fn gather_points(rows: LogicalPlan, labels: Expr, time: Expr, value: Expr) -> Result<LogicalPlan> {
+    let key = label_key::label_key().call(vec![labels.clone()]);
+    gathered(rows, key, gather::gather_points().call(vec![labels, time, value]))
+}
+
+fn gathered(rows: LogicalPlan, key: Expr, gather: Expr) -> Result<LogicalPlan> {
+    let field = |name: &str| get_field(ident(SAMPLES), name).alias(name);
+    LogicalPlanBuilder::from(rows)
+        .aggregate([key.alias(KEY)], [gather.alias(SAMPLES)])?
+        .project([field(LABELS), field(TIMESTAMPS), field(VALUES)])?
+        .build()
+}
+
+/// `values` of each series replaced, and series without a value at any step left out.
+///
+/// # Errors
+/// When the expression doesn't fit the input.
+pub fn map_values(input: LogicalPlan, new_values: Expr) -> Result<LogicalPlan> {
+    map(input, labels(), new_values)
+}
+
+/// `labels` and `values` of each series replaced, and series without a value at any step left out.
+///
+/// # Errors
+/// When the expressions don't fit the input.
+pub fn map(input: LogicalPlan, new_labels: Expr, new_values: Expr) -> Result<LogicalPlan> {
+    LogicalPlanBuilder::from(input)
+        .project([new_labels.alias(LABELS), new_values.alias(VALUES)])?
+        .filter(steps::has_any(values()))?
+        .build()
+}
+
+/// `labels` of each series replaced.
+///
+/// # Errors
+/// When the expression doesn't fit the input.
+pub fn map_labels(input: LogicalPlan, new_labels: Expr) -> Result<LogicalPlan> {
+    LogicalPlanBuilder::from(input).project([new_labels.alias(LABELS), values()])?.build()
+}
+
+/// Labels without the metric's name.
+pub fn without_name() -> Expr {
+    label_sets::labels_without().call(vec![labels(), lit(METRIC_NAME)])
+}
+
+/// Series of equal labels made one; a step at which two have a value is an error of the query.
+///
+/// # Errors
+/// When the input is no vector.
+pub fn merge_equal(input: LogicalPlan) -> Result<LogicalPlan> {
+    grouped(input, label_key::label_key().call(vec![labels()]), Op::Only)
+}
+
+/// An aggregation over the series of each group.
+///
+/// # Errors
+/// When the input is no vector.
+pub fn aggregate(input: LogicalPlan, op: Op, grouping: &Grouping) -> Result<LogicalPlan> {
+    grouped(input, grouping.key(labels()), op)
+}
+
+fn grouped(input: LogicalPlan, key: Expr, op: Op) -> Result<LogicalPlan> {
+    LogicalPlanBuilder::from(input)
+        .aggregate([key.alias(KEY)], [op.function().call(vec![values()]).alias(VALUES)])?
+        .project([of_key(KEY), values()])?
+        .build()
+}
+
+fn collected(input: LogicalPlan, key: Expr, key_name: &str, series_name: &str) -> Result<LogicalPlanBuilder> {
+    LogicalPlanBuilder::from(input)
+        .aggregate([key.alias(key_name)], [collect().call(vec![labels(), values()]).alias(series_name)])
+}
+
+/// Lists of series made rows again.
+fn unnested(input: LogicalPlanBuilder) -> Result<LogicalPlan> {
+    let options = UnnestOptions::new().with_preserve_nulls(false);
+    let field = |name: &str| get_field(ident(SERIES), name).alias(name);
+    input.unnest_column_with_options(Column::from_name(SERIES), options)?.project([field(LABELS), field(VALUES)])?.build()
+}
+
+/// The `k` greatest ("topk") or least ("bottomk") series of each group at each step.
+///
+/// # Errors
+/// When the input is no vector.
+pub fn topk(input: LogicalPlan, kind: &'static str, k: Expr, grouping: &Grouping) -> Result<LogicalPlan> {
+    let series = collected(input, grouping.key(labels()), KEY, SERIES)?;
+    unnested(series.project([select::topk(kind, ident(SERIES), k).alias(SERIES)])?)
+}
+
+/// The quantile over the series of each group at each step.
+///
+/// # Errors
+/// When the input is no vector.
+pub fn quantile(input: LogicalPlan, rank: Expr, grouping: &Grouping) -> Result<LogicalPlan> {
+    collected(input, grouping.key(labels()), KEY, SERIES)?
+        .project([of_key(KEY), select::quantile_call(ident(SERIES), rank).alias(VALUES)])?
+        .build()
+}
+
+/// How many series of each group have each value, at each step.
+///
+/// # Errors
+/// When the input is no vector.
+pub fn count_values(input: LogicalPlan, label: &str, grouping: &Grouping) -> Result<LogicalPlan> {
+    let series = collected(input, grouping.key(labels()), KEY, SERIES)?;
+    let group = label_key::labels_of_key().call(vec![ident(KEY)]);
+    let counted = unnested(series.project([select::count_values_call(ident(SERIES), label, group).alias(SERIES)])?)?;
+    merge_equal(counted)
+}
+
+/// The quantile of each classic histogram: series that differ in nothing but `le`.
+///
+/// # Errors
+/// When the input is no vector.
+pub fn histogram_quantile(buckets: LogicalPlan, rank: Expr) -> Result<LogicalPlan> {
+    histograms(buckets, histogram::quantile_call(ident(SERIES), rank))
+}
+
+/// The share of observations of each classic histogram that lie between two bounds.
+///
+/// # Errors
+/// When the input is no vector.
+pub fn histogram_fraction(buckets: LogicalPlan, low: Expr, high: Expr) -> Result<LogicalPlan> {
+    histograms(buckets, histogram::fraction_call(ident(SERIES), low, high))
+}
+
+fn histograms(buckets: LogicalPlan, result: Expr) -> Result<LogicalPlan> {
+    let key = Grouping::Without(vec![BOUND.to_owned()]).key(labels());
+    collected(buckets, key, KEY, SERIES)?
+        .project([of_key(KEY), result.alias(VALUES)])?
+        .filter(steps::has_any(values()))?
+        .build()
+}
+
+/// An operator between each series and a number (a literal, or a literal list of one a step).
+///
+/// # Errors
+/// When the input is no vector.
+pub fn binary_constant(vector: LogicalPlan, operator: Operator, keep: Keep, constant: Expr, constant_left: bool, new_labels: Expr) -> Result<LogicalPlan> {
+    let (left, right) = if constant_left { (constant, values()) } else { (values(), constant) };
+    map(vector, new_labels, binary::call(operator, keep, left, right))
+}
+
+/// `column` of a one-row relation of `values` beside each series, for functions that take a scalar.
+///
+/// # Errors
+/// When either input is no vector.
+pub fn beside(vector: LogicalPlan, scalar: LogicalPlan, column: &str) -> Result<LogicalPlan> {
+    let scalar = LogicalPlanBuilder::from(scalar).project([values().alias(column)])?.build()?;
+    LogicalPlanBuilder::from(vector).cross_join(scalar)?.build()
+}
+
+/// An operator between the matching series of two vectors.
+///
+/// # Errors
+/// When either input is no vector.
+pub fn binary_vectors(left: LogicalPlan, right: LogicalPlan, operation: Operation, matching: &Matching) -> Result<LogicalPlan> {
+    let left_one = matching.cardinality == Cardinality::OneToMany;
+    let checked = |input, key_name: &str, series_name: &str, side, one: bool| -> Result<LogicalPlan> {
+        let series = collected(input, matching.key(labels()), key_name, series_name)?;
+        if one {
+            let unique = matching::unique(ident(series_name), side, ident(key_name)).alias(series_name);
+            return series.project([ident(key_name), unique])?.build();
+        }
+        series.build()
+    };
+    let left = checked(left, KEY, SERIES, "left", left_one)?;
+    let right = checked(right, OTHER_KEY, OTHER_SERIES, "right", !left_one)?;
+    let joined = LogicalPlanBuilder::from(left)
+        .join(right, JoinType::Inner, (vec![Column::from_name(KEY)], vec![Column::from_name(OTHER_KEY)]), None)?
+        .project([matching::matched(ident(SERIES), ident(OTHER_SERIES), operation, matching).alias(SERIES)])?;
+    unnested(joined)
+}
+
+/// A set operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SetOperator {
+    /// Left series at steps where the right side has their key.
+    And,
+    /// Left series, and right ones at steps where the left side lacks their key.
+    Or,
+    /// Left series at steps where the right side lacks their key.
+    Unless,
+}
+
+/// A set operation between two vectors.
+///
+/// # Errors
+/// When either input is no vector.
+pub fn set_operation(left: LogicalPlan, right: LogicalPlan, operator: SetOperator, matching: &Matching) -> Result<LogicalPlan> {
+    match operator {
+        SetOperator::And => masked(left, right, true, matching),
+        SetOperator::Unless => masked(left, right, false, matching),
+        SetOperator::Or => {
+            let rest = masked(right, left.clone(), false, matching)?;
+            merge_equal(LogicalPlanBuilder::from(left).union(rest)?.build()?)
+        }
+    }
+}
+
+/// `kept` at the steps where `other` has (or lacks) a series of the same key.
+fn masked(kept: LogicalPlan, other: LogicalPlan, present: bool, matching: &Matching) -> Result<LogicalPlan> {
+    let presence = LogicalPlanBuilder::from(other)
+        .aggregate([matching.key(labels()).alias(OTHER_KEY)], [Op::Group.function().call(vec![values()]).alias(OTHER_VALUES)])?
+        .build()?;
+    let join = if present { JoinType::Inner } else { JoinType::Left };
+    let mask = if present { steps::masked_with } else { steps::masked_without };
+    LogicalPlanBuilder::from(kept)
+        .project([matching.key(labels()).alias(KEY), labels(), values()])?
+        .join(presence, join, (vec![Column::from_name(KEY)], vec![Column::from_name(OTHER_KEY)]), None)?
+        .project([labels(), mask(values(), ident(OTHER_VALUES)).alias(VALUES)])?
+        .filter(steps::has_any(values()))?
+        .build()
+}
+
+/// One series of given labels and values.
+///
+/// # Errors
+/// Only by a fault of the engine.
+pub fn literal(series_labels: &[(&str, &str)], series_values: Expr) -> Result<LogicalPlan> {
+    LogicalPlanBuilder::empty(true)
+        .project([label_literal(series_labels)?.alias(LABELS), series_values.alias(VALUES)])?
+        .build()
+}
+
+/// No series.
+///
+/// # Errors
+/// Only by a fault of the engine.
+pub fn nothing(steps: usize) -> Result<LogicalPlan> {
+    LogicalPlanBuilder::from(literal(&[], steps::constants(&vec![None; steps]))?).filter(lit(false))?.build()
+}
+
+/// A literal label set; sorted here.
+///
+/// # Errors
+/// Only by a fault of the engine.
+pub fn label_literal(labels: &[(&str, &str)]) -> Result<Expr> {
+    let mut sorted = labels.to_vec();
+    sorted.sort_unstable();
+    let mut out = LabelMapBuilder::new();
+    sorted.iter().for_each(|(name, value)| out.label(name, value));
+    out.finish_row();
+    Ok(Expr::Literal(ScalarValue::Map(Arc::new(out.finish())), None))
+}
+
+/// 1 at each step at which no series of the input has a value: one series, of the given labels.
+///
+/// # Errors
+/// When the input is no vector.
+pub fn absent(input: LogicalPlan, series_labels: &[(&str, &str)], steps: usize) -> Result<LogicalPlan> {
+    let all = one_row(input, Op::Group, steps)?;
+    map(all, label_literal(series_labels)?, steps::inverted(values()))
+}
+
+/// The value of the only series at each step, NaN where there are none or several: always one row.
+///
+/// # Errors
+/// When the input is no vector.
+pub fn single(input: LogicalPlan, steps: usize) -> Result<LogicalPlan> {
+    one_row(input, Op::Single, steps)
+}
+
+/// All series aggregated to one row, also when there are none.
+fn one_row(input: LogicalPlan, op: Op, steps: usize) -> Result<LogicalPlan> {
+    let base = literal(&[], steps::constants(&vec![None; steps]))?;
+    aggregate(LogicalPlanBuilder::from(base).union(input)?.build()?, op, &Grouping::all())
+}
+
+/// The steps of a vector as samples, for windows over it.
+///
+/// # Errors
+/// When the input is no vector.
+pub fn as_samples(input: LogicalPlan, grid: &Grid) -> Result<LogicalPlan> {
+    let field = |name: &str| get_field(ident(SAMPLES), name).alias(name);
+    LogicalPlanBuilder::from(input)
+        .project([labels(), steps::samples(values(), grid).alias(SAMPLES)])?
+        .project([labels(), field(TIMESTAMPS), field(VALUES)])?
+        .build()
+}
