@@ -9,6 +9,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -26,20 +27,8 @@ pub struct Route {
     pub partitions: i32,
 }
 
-/// A route for each codec that weft's own receivers take.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Routes {
-    /// OTLP spans.
-    pub traces: Route,
-    /// OTLP metrics.
-    pub metrics: Route,
-    /// OTLP logs.
-    pub logs: Route,
-    /// Prometheus remote write.
-    pub remote_write: Route,
-    /// Loki push.
-    pub loki_push: Route,
-}
+/// A route for each codec that the topology has a source for.
+pub type Routes = BTreeMap<Codec, Route>;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Labels {
@@ -148,14 +137,9 @@ impl Ingest {
         if counts.items == 0 && counts.histograms == 0 && counts.exemplars == 0 {
             return Ok((counts, Vec::new()));
         }
-        let route = match codec {
-            Codec::OtlpTraces => &self.routes.traces,
-            Codec::OtlpMetrics => &self.routes.metrics,
-            Codec::OtlpLogs => &self.routes.logs,
-            Codec::RemoteWrite => &self.routes.remote_write,
-            Codec::LokiPush => &self.routes.loki_push,
-            Codec::Raw => return Err(Error::Internal("raw records have no receiver".to_owned())),
-        };
+        let route = self.routes.get(&codec).ok_or_else(|| {
+            Error::NotFound(format!("nothing takes {codec} here: the topology has no source with that codec"))
+        })?;
         let record = |partition: i32, value: Bytes, content_type: Option<&str>| {
             let mut record = NewRecord::new(Arc::clone(&route.topic), value).to_partition(partition);
             if let Some(content_type) = content_type {
