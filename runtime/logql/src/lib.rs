@@ -13,8 +13,13 @@
 //! [`weft_model::ErrorKind`]; `Reject` is HTTP 400 with the error's text as the body.
 
 mod answer;
+mod ast;
+mod check;
 mod config;
 mod error;
+mod lexer;
+mod parse;
+mod stages;
 
 pub use answer::{Answer, Direction, Entry, Labels, Options, Sample, Series, Stats, Stream, Value};
 pub use config::Config;
