@@ -7,11 +7,16 @@
 //!
 //! Not here: which module gets which batch, derived columns, when to snapshot (weft-stream, codec).
 
+mod bindings;
+mod cache;
 mod config;
 mod engine;
 mod error;
+mod host;
 mod instance;
+mod limits;
 mod module;
+mod snapshot;
 
 pub use config::Config;
 pub use engine::Engine;
