@@ -10,16 +10,22 @@
 //! metrics to Prometheus series. A codec that decodes what `validate` refused is a bug, and the
 //! other way round.
 
+mod attributes;
 mod codec;
 mod columns;
 mod config;
 mod decoder;
 mod derive;
 mod error;
+mod loki_push;
 mod message;
+mod otlp;
+mod prometheus_names;
 mod raw;
+mod remote_write;
 mod split;
 mod validate;
+mod wire;
 
 pub use codec::Codec;
 pub use config::{Config, LogsConfig, MetricsConfig, NameStrategy};

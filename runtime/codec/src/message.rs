@@ -26,6 +26,12 @@ pub struct Message<'a> {
 }
 
 impl Message<'_> {
+    /// Bytes of key, value and headers.
+    pub(crate) fn bytes(&self) -> usize {
+        let headers: usize = self.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+        self.value.len() + self.key.map_or(0, <[u8]>::len) + self.topic.len() + headers
+    }
+
     /// The `content-type` header, where there is one and it is text.
     pub(crate) fn content_type(&self) -> Option<&str> {
         let (_, value) = self.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(CONTENT_TYPE))?;

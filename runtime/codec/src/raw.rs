@@ -1,9 +1,8 @@
 //! Records as they are, for parse modules.
 
-use crate::columns::Text;
+use crate::columns::{Text, validity};
 use crate::{Error, Message};
 use arrow::array::{Int32Array, Int64Array, RecordBatch};
-use arrow::buffer::NullBuffer;
 use std::sync::Arc;
 use weft_model::raw::{header_array, schema};
 
@@ -75,7 +74,7 @@ impl RawColumns {
             Arc::new(Int32Array::from(self.partition)) as _,
             Arc::new(Int64Array::from(self.offset)) as _,
             Arc::new(Int64Array::from(self.timestamp)) as _,
-            self.key.finish_binary(Some(NullBuffer::from(self.key_valid)))?,
+            self.key.finish_binary(validity(&self.key_valid))?,
             self.value.finish_binary(None)?,
             Arc::new(header_array(
                 self.header_offsets,
