@@ -13,6 +13,8 @@
 mod consumer;
 mod record;
 mod store;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::collections::{BTreeMap, HashMap};

@@ -11,6 +11,8 @@ mod client;
 mod consumer;
 mod failure;
 mod producer;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -10,6 +10,8 @@
 //! the ledger's. Neither is known here: offsets committed through this crate are hints for lag
 //! monitors, never a source of truth.
 
+#[cfg(any(test, feature = "test-util"))]
+pub mod conformance;
 pub mod embedded;
 pub mod error;
 mod header_names;

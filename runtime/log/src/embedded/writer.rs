@@ -77,14 +77,16 @@ impl Writer {
                 group.push(job);
             }
             self.write(group, bytes);
-            self.queued.fetch_sub(bytes, Ordering::Relaxed);
         }
     }
 
     fn write(&mut self, group: Vec<Job>, bytes: usize) {
         let partitions: Vec<Arc<Partition>> = self.shared.slots.read().clone();
         let mut ends: Vec<Option<Offset>> = vec![None; partitions.len()];
-        if let Err(error) = self.commit(&group, bytes, &partitions, &mut ends) {
+        let outcome = self.commit(&group, bytes, &partitions, &mut ends);
+        // Before anyone is answered: who then appends again finds room.
+        self.queued.fetch_sub(bytes, Ordering::Relaxed);
+        if let Err(error) = outcome {
             tracing::warn!(%error, appends = group.len(), "the log could not write");
             for job in group {
                 job.fail(error.clone());
