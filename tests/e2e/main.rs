@@ -8,6 +8,9 @@
 )]
 
 mod garbage;
+mod kafka;
 mod kill;
+mod object_store;
 mod otel_sdk;
 mod readers;
+mod topologies;

@@ -6,9 +6,11 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, missing_docs, reason = "a harness for tests")]
 
 pub mod accounts;
+pub mod broker;
 pub mod client;
 pub mod otlp;
 pub mod python;
+pub mod s3;
 pub mod weft;
 
 use std::path::{Path, PathBuf};

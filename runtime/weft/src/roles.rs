@@ -77,19 +77,16 @@ impl Base {
     async fn worker(&self, log: &Arc<dyn Log>, tables: &Tables, topology: Topology, registry: &mut Registry) -> Result<WorkerHandle> {
         let mut config = self.settings.parts.stream.clone();
         config.modules.clone_from(&self.settings.modules);
-        let engine = weft_wasm::Engine::new(self.settings.parts.wasm.clone())?;
-        let handle = Worker::start(
-            config,
-            Arc::clone(log),
-            tables.clone(),
-            engine,
-            topology,
-            self.runtimes.cpu(),
-            Arc::clone(&self.clock),
-            self.shutdown.clone(),
-            registry,
-        )
-        .await?;
+        let parts = weft_stream::Parts {
+            log: Arc::clone(log),
+            tables: tables.clone(),
+            engine: weft_wasm::Engine::new(self.settings.parts.wasm.clone())?,
+            io: self.runtimes.io(),
+            cpu: self.runtimes.cpu(),
+            clock: Arc::clone(&self.clock),
+            shutdown: self.shutdown.clone(),
+        };
+        let handle = Worker::start(config, parts, topology, registry).await?;
         self.runtimes.io().spawn(maintain(tables.clone(), self.settings.parts.maintenance.clone(), self.shutdown.clone()));
         Ok(handle)
     }
@@ -149,7 +146,7 @@ async fn maintain(tables: Tables, config: settings::Maintenance, shutdown: Shutd
 }
 
 fn worker_readiness(worker: &WorkerHandle) -> Readiness {
-    let health = worker.health_handle();
+    let health = worker.control();
     Arc::new(move || {
         let health = health.health();
         if health.ready {
@@ -218,8 +215,7 @@ fn write_addresses(data: &Path, addresses: &BTreeMap<&'static str, String>) -> R
         .with_context(|| format!("writing {}", file.display()))
 }
 
-fn operations(base: &Base, parts: Vec<(&'static str, Readiness)>, registry: Registry, routes: axum::Router) -> axum::Router {
-    let _ = base;
+fn operations(parts: Vec<(&'static str, Readiness)>, registry: Registry, routes: axum::Router) -> axum::Router {
     weft_api::operations_router(Health { parts, registry: Arc::new(registry) }, routes)
 }
 
@@ -239,7 +235,7 @@ async fn everything(base: &Base, started: impl FnOnce(&BTreeMap<&'static str, St
     let ingest = Ingest::new(log, routes, base.settings.parts.api.clone(), base.runtimes.cpu(), &mut registry);
     let engines = base.engines(&tables)?;
     let main = weft_api::ingest_router(&ingest).merge(weft_api::query_router(&engines));
-    let main = operations(base, vec![("worker", worker_readiness(&worker))], registry, main);
+    let main = operations(vec![("worker", worker_readiness(&worker))], registry, main);
     let settings = &base.settings;
     let (serving, addresses) = serve(
         base,
@@ -300,7 +296,7 @@ pub(crate) fn worker(flags: &Common) -> Result<()> {
         routes(&log, &topology).await?;
         let mut registry = Registry::default();
         let worker = base.worker(&log, &tables, topology, &mut registry).await?;
-        let router = operations(&base, vec![("worker", worker_readiness(&worker))], registry, axum::Router::new());
+        let router = operations(vec![("worker", worker_readiness(&worker))], registry, axum::Router::new());
         let (serving, addresses) = serve(&base, vec![("http", base.settings.http.clone(), router)]).await?;
         tracing::info!(?addresses, group = base.settings.group, "worker started");
         let worked = worker.join().await;
@@ -316,7 +312,7 @@ pub(crate) fn query(flags: &Common) -> Result<()> {
     Base::start(flags)?.run(|base| async move {
         let tables = base.tables().await?;
         let engines = base.engines(&tables)?;
-        let router = operations(&base, Vec::new(), Registry::default(), weft_api::query_router(&engines));
+        let router = operations(Vec::new(), Registry::default(), weft_api::query_router(&engines));
         let (serving, addresses) = serve(&base, vec![("http", base.settings.http.clone(), router)]).await?;
         tracing::info!(?addresses, tables = base.settings.tables(), "serving queries");
         base.shutdown.wait().await;

@@ -1,0 +1,11 @@
+//! Describes itself with a name that can't be.
+
+use weft_test_guests::{Program, program};
+
+struct Liar;
+
+impl Program for Liar {
+    const NAME: &'static str = "../../etc/passwd";
+}
+
+program!(Liar);
