@@ -208,7 +208,7 @@ impl Inner {
     }
 
     fn bounds(&self, tp: &TopicPartition) -> Result<(Offset, Offset), Error> {
-        self.lookup.fetch_watermarks(&tp.topic, tp.partition, self.timeout()).map_err(|error| match error.rdkafka_error_code() {
+        client::watermarks(&self.lookup, tp, self.timeout()).map_err(|error| match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownPartition | RDKafkaErrorCode::UnknownTopic) => {
                 Error::UnknownPartition(tp.clone())
             }

@@ -1,13 +1,20 @@
 //! Properties and contexts that every client of librdkafka here shares.
 
+use std::time::{Duration, Instant};
+
 use parking_lot::Mutex;
 use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use weft_model::{Offset, TopicPartition};
 
 use super::KafkaConfig;
 use crate::Error;
+
+/// How long to give a broker that has just stopped, or not yet begun, to lead a partition.
+const LEADER_RETRY: Duration = Duration::from_millis(50);
 
 /// What may not be set by hand: what exactly-once rests on, or has a setting of its own.
 const RESERVED: [&str; 17] = [
@@ -44,6 +51,23 @@ pub(super) fn properties(config: &KafkaConfig) -> Result<ClientConfig, Error> {
         properties.set(name, value);
     }
     Ok(properties)
+}
+
+/// The first offset of a partition and the next, asked again while its leader changes.
+pub(super) fn watermarks<X: ConsumerContext>(client: &BaseConsumer<X>, tp: &TopicPartition, timeout: Duration) -> KafkaResult<(Offset, Offset)> {
+    use RDKafkaErrorCode as C;
+    let deadline = Instant::now() + timeout;
+    loop {
+        let outcome = client.fetch_watermarks(&tp.topic, tp.partition, timeout);
+        let passing = matches!(
+            outcome.as_ref().err().and_then(KafkaError::rdkafka_error_code),
+            Some(C::NotLeaderForPartition | C::LeaderNotAvailable | C::ReplicaNotAvailable | C::FencedLeaderEpoch | C::UnknownLeaderEpoch)
+        );
+        if !passing || Instant::now() > deadline {
+            return outcome;
+        }
+        std::thread::sleep(LEADER_RETRY);
+    }
 }
 
 /// Passes librdkafka's log on, and keeps its last complaint: calls that time out know only that

@@ -317,7 +317,7 @@ impl Reader {
     fn open(client: &Arc<Client>, slot: Arc<Slot>, from: Offset, timeout: Duration) -> Result<Self, Error> {
         let tp = slot.tp.clone();
         let failed = |error: KafkaError| explain(&format!("opening {tp}"), &error);
-        let (first, end) = client.fetch_watermarks(&tp.topic, tp.partition, timeout).map_err(failed)?;
+        let (first, end) = client::watermarks(client, &tp, timeout).map_err(failed)?;
         if from > end {
             return Err(Error::BeyondEnd { tp, from, end });
         }
