@@ -62,6 +62,7 @@ pub mod export;
 mod hash;
 mod host;
 mod labels;
+pub mod logs;
 mod module;
 pub mod registry;
 pub mod sampling;
