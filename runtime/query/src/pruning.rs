@@ -5,7 +5,7 @@ use datafusion::common::pruning::PrunableStatistics;
 use datafusion::common::stats::Precision;
 use datafusion::common::{ColumnStatistics, ScalarValue, Statistics};
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_optimizer::pruning::PruningPredicate;
+use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use std::sync::Arc;
 use weft_ledger::Value;
 use weft_table::FileInfo;
@@ -14,10 +14,9 @@ use weft_table::FileInfo;
 pub fn prune<'a>(files: &'a [Arc<FileInfo>], predicate: Option<&Arc<dyn PhysicalExpr>>, schema: &SchemaRef) -> Vec<&'a FileInfo> {
     let all = || files.iter().map(Arc::as_ref).collect();
     let Some(predicate) = predicate else { return all() };
-    let Ok(pruning) = PruningPredicate::try_new(Arc::clone(predicate), Arc::clone(schema)) else { return all() };
-    if pruning.always_true() {
-        return all();
-    }
+    // None where the filter says nothing about columns with statistics.
+    let builder = PruningPredicateBuilder::new().with_file_schema(Arc::clone(schema));
+    let Some(pruning) = builder.build(Arc::clone(predicate)) else { return all() };
     let known = files.iter().map(|file| Arc::new(statistics(file, schema))).collect();
     match pruning.prune(&PrunableStatistics::new(known, Arc::clone(schema))) {
         Ok(kept) => files.iter().zip(kept).filter_map(|(file, keep)| keep.then_some(file.as_ref())).collect(),

@@ -89,6 +89,11 @@ impl<'a> Typed<'a> {
         true
     }
 
+    /// Whether an entry is an array or a key-value list.
+    pub fn is_json(&self, entry: usize) -> bool {
+        self.json.is_valid(entry)
+    }
+
     fn int(&self, entry: usize) -> Option<i64> {
         self.int.is_valid(entry).then(|| self.int.value(entry))
     }
