@@ -60,27 +60,28 @@ pub(crate) fn encode(
     file.finish().map(Some)
 }
 
-struct File {
+/// A file in the making.
+pub(crate) struct File {
     writer: ArrowWriter<Vec<u8>>,
     stats: stats::Collector,
     rows: u64,
 }
 
 impl File {
-    fn new(table: Table, config: &Config, metadata: &[(String, String)], rows: usize) -> Result<Self, Error> {
+    pub(crate) fn new(table: Table, config: &Config, metadata: &[(String, String)], rows: usize) -> Result<Self, Error> {
         let properties = properties(table, config, metadata, rows)?;
         let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
         let writer = ArrowWriter::try_new_with_options(Vec::new(), table.schema(), options)?;
         Ok(Self { writer, stats: stats::Collector::new(table), rows: 0 })
     }
 
-    fn write(&mut self, batch: &RecordBatch) -> Result<(), Error> {
+    pub(crate) fn write(&mut self, batch: &RecordBatch) -> Result<(), Error> {
         self.stats.add(batch)?;
         self.rows += batch.num_rows() as u64;
         Ok(self.writer.write(batch)?)
     }
 
-    fn finish(self) -> Result<Encoded, Error> {
+    pub(crate) fn finish(self) -> Result<Encoded, Error> {
         let bytes = self.writer.into_inner()?;
         Ok(Encoded { bytes, rows: self.rows, stats: self.stats.finish() })
     }

@@ -62,7 +62,7 @@ pub enum Error {
     /// Columns could not be computed.
     #[error("arrow: {0}")]
     Arrow(#[from] ArrowError),
-    /// A Parquet file could not be encoded or decoded.
+    /// A Parquet file could not be encoded. (One that can't be decoded is [`Self::Corrupt`].)
     #[error("parquet: {0}")]
     Parquet(#[from] ParquetError),
     /// A caller broke a rule of this crate.
@@ -80,8 +80,7 @@ impl Error {
             Self::Contention { .. } => ErrorKind::Retry,
             Self::Corrupt { .. } => ErrorKind::Corrupt,
             Self::Unsupported { .. } | Self::Config(_) => ErrorKind::Config,
-            Self::Arrow(_) | Self::Bug(_) => ErrorKind::Bug,
-            Self::Parquet(_) => ErrorKind::Corrupt,
+            Self::Arrow(_) | Self::Parquet(_) | Self::Bug(_) => ErrorKind::Bug,
         }
     }
 
@@ -92,10 +91,6 @@ impl Error {
 
     pub(crate) fn corrupt(what: impl Into<String>, reason: impl ToString) -> Self {
         Self::Corrupt { what: what.into(), reason: reason.to_string() }
-    }
-
-    pub(crate) fn is_not_found(&self) -> bool {
-        matches!(self, Self::Store { source: object_store::Error::NotFound { .. }, .. })
     }
 }
 

@@ -18,11 +18,16 @@ mod delta;
 mod durable;
 mod encode;
 mod error;
+#[cfg(any(test, feature = "test-util"))]
+pub mod fault;
+#[cfg(test)]
+mod fixtures;
 mod hot;
 mod join;
 mod ledger;
 mod location;
 mod maintenance;
+mod merge;
 mod objects;
 mod publish;
 mod sort;

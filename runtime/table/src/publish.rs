@@ -27,9 +27,14 @@ pub(crate) async fn publish(log: &TableLog, ledger: &Ledger, last: u64, now_ms: 
     let known = log.current().txn;
     let entries = match ledger.entries(known + 1..=last).await {
         Ok(entries) => entries,
-        // Swept: then this snapshot is far behind, and the log says more.
-        Err(_) if { turn.refresh().await?; log.current().txn > known } => ledger.entries(log.current().txn + 1..=last).await?,
-        Err(error) => return Err(error),
+        Err(error) => {
+            // Swept: then this snapshot is so far behind that the commits after it may be gone too.
+            turn.reload().await?;
+            if log.current().txn <= known {
+                return Err(error);
+            }
+            ledger.entries(log.current().txn + 1..=last).await?
+        }
     };
     add(&mut turn, &entries, last, now_ms, flush).await
 }

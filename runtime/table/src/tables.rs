@@ -3,7 +3,7 @@
 //! It owns no rule of its own: it opens the parts and passes calls on. See the crate's page for
 //! which file does what.
 
-use crate::delta::{Snapshot, TableLog};
+use crate::delta::TableLog;
 use crate::ledger::Ledger;
 use crate::maintenance::{self, Maintained};
 use crate::sweep::{self, Swept};
@@ -35,6 +35,9 @@ struct Inner {
     ledger: Ledger,
     /// In the order of [`Table::ALL`].
     logs: Vec<TableLog>,
+    /// Maintenance and sweeps of this process take turns: a joined file that isn't committed yet
+    /// looks like litter.
+    housekeeping: tokio::sync::Mutex<()>,
 }
 
 /// An epoch is in the ledger.
@@ -65,7 +68,7 @@ impl Tables {
             try_join_all(opened)
         )?;
         let writer = Writer { store, config: Arc::new(config), clock };
-        Ok(Self { inner: Arc::new(Inner { writer, hot: Hot::default(), ledger, logs }) })
+        Ok(Self { inner: Arc::new(Inner { writer, hot: Hot::default(), ledger, logs, housekeeping: tokio::sync::Mutex::default() }) })
     }
 
     /// The hot rows of this process.
@@ -197,6 +200,7 @@ impl Tables {
     /// # Errors
     /// Kind `Retry` when the store can't be reached; what was deleted until then stays deleted.
     pub async fn sweep(&self, older_than: Duration) -> Result<Swept, Error> {
+        let _turn = self.inner.housekeeping.lock().await;
         self.publish_to(true).await?;
         sweep::sweep(&self.inner.writer, &self.inner.hot, &self.inner.ledger, &self.inner.logs, older_than).await
     }
@@ -207,6 +211,7 @@ impl Tables {
     /// # Errors
     /// Kind `Retry` when the store can't be reached. What was done until then stays.
     pub async fn maintenance(&self) -> Result<Maintained, Error> {
+        let _turn = self.inner.housekeeping.lock().await;
         let mut done = Maintained::default();
         for log in &self.inner.logs {
             done += maintenance::run(&self.inner.writer, log).await?;
@@ -220,9 +225,12 @@ impl Tables {
         &self.inner.logs[index]
     }
 
-    /// The newest snapshot this process has seen, for tests.
+    /// Compaction of files chosen by a test.
     #[cfg(test)]
-    pub(crate) fn snapshot(&self, table: Table) -> Arc<Snapshot> {
-        self.log(table).current()
+    pub(crate) async fn compact_for_test(&self, table: Table, files: &[Arc<crate::FileInfo>]) -> Result<bool, Error> {
+        maintenance::compact(&self.inner.writer, self.log(table), table, files).await
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -121,6 +121,3 @@ async fn is_held(pinned: &Pinned, snapshot: &Snapshot, ledger: &Ledger) -> Resul
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -185,8 +185,7 @@ impl Turn<'_> {
         let now = log.clock.now_millis();
         let mut ids = Vec::new();
         if now - self.progress.current_at_ms > log.retention_ms / 2 {
-            let loaded = load(log.table, &log.store, log.forget_ms()).await?;
-            log.install(loaded.ok_or_else(|| Error::corrupt(format!("the Delta log of {}", log.table), "it is gone"))?);
+            self.reload().await?;
         }
         loop {
             let current = log.current();
@@ -198,6 +197,14 @@ impl Turn<'_> {
         self.progress.current_at_ms = now;
         self.progress.refreshed = number;
         Ok(ids)
+    }
+
+    /// Forgets the cached snapshot and loads the table from its newest checkpoint.
+    pub(crate) async fn reload(&mut self) -> Result<(), Error> {
+        let log = self.log;
+        let loaded = load(log.table, &log.store, log.forget_ms()).await?;
+        log.install(loaded.ok_or_else(|| Error::corrupt(format!("the Delta log of {}", log.table), "it is gone"))?);
+        Ok(())
     }
 
     /// Commits what `build` makes of the newest snapshot; `None` is nothing to do. `build` runs again
