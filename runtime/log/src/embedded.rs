@@ -11,6 +11,7 @@
 //! goes on, and so does writing once there is space.
 
 mod consumer;
+mod journal;
 mod record;
 mod store;
 #[cfg(test)]

@@ -140,7 +140,7 @@ pub trait Log: Send + Sync + Debug {
 #[async_trait]
 pub trait Consumer: Send {
     /// Waits for the next change of the partitions held. The first answer holds the first
-    /// assignment. Must be awaited all the time, or rebalances stall.
+    /// assignment. Changes queue up while nobody waits; none is lost or held up by that.
     ///
     /// # Errors
     /// `Retry` when the group's coordinator fails for good, `Config` when it refuses us.

@@ -19,8 +19,7 @@ use fjall::config::{BlockSizePolicy, CompressionPolicy, FilterPolicy};
 use fjall::{AbstractTree, CompressionType, Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
 use weft_model::{Offset, TopicPartition};
 
-use super::EmbeddedConfig;
-use super::record;
+use super::{EmbeddedConfig, journal, record};
 use crate::header_names::Names;
 use crate::{Error, Record};
 
@@ -41,13 +40,25 @@ impl Store {
     /// Opens or creates the database in `dir`, without its partitions: see [`Store::attach`].
     pub(super) fn open(dir: &Path, config: &EmbeddedConfig) -> Result<Self, Error> {
         let failed = |error| classify(dir, &error);
-        let database = Database::builder(dir)
-            .cache_size(CACHE_BYTES)
-            .worker_threads(2)
-            .journal_compression(CompressionType::None)
-            .max_journaling_size((4 * config.memory_bytes).max(64 << 20))
-            .open()
-            .map_err(failed)?;
+        let open = || {
+            Database::builder(dir)
+                .cache_size(CACHE_BYTES)
+                .worker_threads(2)
+                .journal_compression(CompressionType::None)
+                .max_journaling_size((4 * config.memory_bytes).max(64 << 20))
+                .open()
+        };
+        let database = match open() {
+            Err(fjall::Error::JournalRecovery(reason)) => {
+                let repaired = journal::cut_torn_tail(dir).map_err(|error| failed(error.into()))?;
+                if !repaired {
+                    return Err(failed(fjall::Error::JournalRecovery(reason)));
+                }
+                open()
+            }
+            outcome => outcome,
+        }
+        .map_err(failed)?;
         let meta = database.keyspace("meta", partition_options).map_err(failed)?;
         Ok(Self { dir: dir.to_path_buf(), database, meta, partitions: Vec::new() })
     }

@@ -257,6 +257,47 @@ async fn a_process_killed_while_appending_loses_nothing_that_was_answered() {
     }
 }
 
+/// Writes three records, one synced after another, then damages the middle of one of them in the
+/// journal, as when a page of it never reached the disk.
+async fn damaged(dir: &Path, victim: u64) {
+    let log = EmbeddedLog::open(dir, small()).unwrap();
+    log.ensure_topic("t", 1).await.unwrap();
+    for number in 1..4 {
+        append(&log, number, 100_000).await.unwrap();
+    }
+    drop(log);
+    let mut journals: Vec<_> = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    journals.retain(|path| path.extension().is_some_and(|extension| extension == "jnl"));
+    let [journal] = &journals[..] else { unreachable!("more than one journal: {journals:?}") };
+    let mut bytes = std::fs::read(journal).unwrap();
+    let run = vec![victim as u8; 50_000];
+    let at = bytes.windows(run.len()).position(|window| window == run).unwrap();
+    bytes[at + 8192..at + 12288].fill(0);
+    std::fs::write(journal, bytes).unwrap();
+}
+
+#[tokio::test]
+async fn a_last_write_torn_by_a_power_failure_is_cut_off() {
+    let dir = tempfile::tempdir().unwrap();
+    damaged(dir.path(), 3).await;
+    let log = EmbeddedLog::open(dir.path(), small()).unwrap();
+    assert_eq!(read_all(&log, 0).await.iter().map(number).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(append(&log, 4, 100_000).await.unwrap(), 2);
+    drop(log);
+    let log = EmbeddedLog::open(dir.path(), small()).unwrap();
+    assert_eq!(read_all(&log, 0).await.iter().map(number).collect::<Vec<_>>(), [1, 2, 4]);
+}
+
+#[tokio::test]
+async fn damage_to_what_was_answered_is_an_error_and_nothing_is_cut_off() {
+    let dir = tempfile::tempdir().unwrap();
+    damaged(dir.path(), 2).await;
+    for _ in 0..2 {
+        let error = EmbeddedLog::open(dir.path(), small()).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+    }
+}
+
 /// A small file system of its own, if this process may mount one.
 struct SmallDisk(TempDir);
 
@@ -272,7 +313,11 @@ impl SmallDisk {
     fn fill(&self, left: u64) {
         let stat = rustix::fs::statvfs(self.0.path()).unwrap();
         let size = (stat.f_bavail * stat.f_frsize).saturating_sub(left);
-        std::fs::write(self.ballast(), vec![1; size as usize]).unwrap();
+        // The log may be writing too, so that less fits: then the disk is fuller still.
+        match std::fs::write(self.ballast(), vec![1; size as usize]) {
+            Err(error) if error.kind() != std::io::ErrorKind::StorageFull => unreachable!("{error}"),
+            _ => {}
+        }
     }
 
     fn free(&self) {

@@ -347,6 +347,10 @@ impl Reader {
         state.queue = Some(queue);
         client.resume(&list).map_err(failed)?;
         drop(state);
+        // librdkafka's thread for the partition's broker may sleep for up to a second before it
+        // sees that there is something to fetch again; a request through it wakes it. Only that
+        // matters here: if it fails, reading starts a little later.
+        let _ = client.fetch_watermarks(&tp.topic, tp.partition, timeout);
         Ok(Self { slot, opened, next: position, pending: None, names: Names::default() })
     }
 
