@@ -167,7 +167,10 @@ fn flatten(prefix: &str, value: &serde_json::Value, depth: usize, out: &mut Vec<
             serde_json::Value::Bool(v) => out.push((path, format!("b{v}"))),
             serde_json::Value::Number(n) if n.is_i64() => out.push((path, format!("i{n}"))),
             serde_json::Value::Number(n) => out.push((path, format!("f{}", n.as_f64().unwrap()))),
-            other => out.push((path, format!("j{other}"))),
+            // Read back, since serde_json rounds some floats it reads.
+            other => {
+                out.push((path, format!("j{}", serde_json::from_str::<serde_json::Value>(&other.to_string()).unwrap())))
+            }
         }
     }
 }

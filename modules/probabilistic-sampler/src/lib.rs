@@ -54,7 +54,7 @@ pub struct ProbabilisticSampler {
 }
 
 /// An attribute that may be a number of either kind, or its text.
-fn numbers(batch: &Batch, path: &str) -> Result<impl Fn(usize) -> Option<f64>, Error> {
+fn numbers(batch: &Batch, path: &str) -> Result<impl Fn(usize) -> Option<f64> + use<>, Error> {
     let (ints, floats, texts) = (batch.ints(path)?, batch.floats(path)?, batch.dictionary(path)?);
     Ok(move |row| {
         ints.get(row)
@@ -179,12 +179,19 @@ mod tests {
 
     #[test]
     fn priority_overrides() {
-        let rows = Rows::new(Signal::Spans, 4)
-            .with("trace_id", (0..4).map(|n| Some(id(n))))
-            .with("span.sampling.priority", [Some(weft_guest::testing::Value::Int(1)), Some(weft_guest::testing::Value::Int(0)), Some("2".into()), None]);
+        let rows = Rows::new(Signal::Spans, 4).with("trace_id", (0..4).map(|n| Some(id(n)))).with(
+            "span.sampling.priority",
+            [
+                Some(weft_guest::testing::Value::Int(1)),
+                Some(weft_guest::testing::Value::Int(0)),
+                Some("2".into()),
+                None,
+            ],
+        );
         assert_eq!(run(r#"{"sampling_percentage": 0}"#, rows.clone()).len(), 2);
         assert_eq!(run(r#"{"sampling_percentage": 100}"#, rows).len(), 3);
-        let rows = Rows::new(Signal::Logs, 2).with("trace_id", [Some(id(1)), Some(id(1))]).with("log.p", [Some(100), Some(0)]);
+        let rows =
+            Rows::new(Signal::Logs, 2).with("trace_id", [Some(id(1)), Some(id(1))]).with("log.p", [Some(100), Some(0)]);
         assert_eq!(run(r#"{"sampling_percentage": 0, "sampling_priority": "p"}"#, rows).len(), 1);
     }
 
