@@ -207,6 +207,8 @@ fn write_json_string(out: &mut Vec<u8>, text: &str) {
             b'\n' => out.write_all(b"\\n"),
             b'\r' => out.write_all(b"\\r"),
             b'\t' => out.write_all(b"\\t"),
+            8 => out.write_all(b"\\b"),
+            12 => out.write_all(b"\\f"),
             _ => write!(out, "\\u{byte:04x}"),
         };
     }

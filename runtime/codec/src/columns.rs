@@ -158,12 +158,6 @@ impl Text {
         self.ends.0.extend(offsets[1..].iter().map(|end| end + shift));
     }
 
-    /// Appends values without bytes.
-    pub(crate) fn append_empty(&mut self, values: usize) {
-        let end = self.data.len() as i32;
-        self.ends.0.resize(self.ends.0.len() + values, end);
-    }
-
     /// Cuts back to the first `values` values.
     pub(crate) fn truncate(&mut self, values: usize) {
         let end = self.ends.truncate(values);

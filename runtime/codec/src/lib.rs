@@ -24,6 +24,8 @@ mod prometheus_names;
 mod raw;
 mod remote_write;
 mod split;
+#[cfg(test)]
+mod testing;
 mod validate;
 mod wire;
 

@@ -480,4 +480,4 @@ fn read_hex(text: &str, id: &mut [u8]) -> bool {
 pub(crate) const DOUBLE: u32 = FIXED64;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

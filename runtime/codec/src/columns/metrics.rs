@@ -151,10 +151,6 @@ impl HistogramColumns {
 
     fn truncate(&mut self, rows: usize) {
         let histograms = self.ends.truncate(rows);
-        self.cut(histograms);
-    }
-
-    fn cut(&mut self, histograms: usize) {
         self.count.truncate(histograms);
         self.sum.truncate(histograms);
         self.schema.truncate(histograms);
@@ -338,12 +334,6 @@ impl MetricColumns {
     /// Adds a histogram to the open row.
     pub(crate) fn push_histogram(&mut self, histogram: &Histogram) {
         self.histograms.push(histogram);
-    }
-
-    /// Drops histograms of the open row.
-    pub(crate) fn abandon_histograms(&mut self) {
-        let closed = self.histograms.ends.last();
-        self.histograms.cut(closed);
     }
 
     /// Closes a row of histograms, one for each instant.

@@ -56,3 +56,6 @@ fn record(mut reader: Reader<'_>, columns: &mut LogColumns, context: &mut Contex
     columns.stream_labels.end_row();
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -374,3 +374,6 @@ struct Writer<'w> {
     at: usize,
     label_bytes: usize,
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -111,3 +111,6 @@ fn link(mut reader: Reader<'_>, columns: &mut SpanColumns, context: &mut Context
     links.flags.push(flags);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
