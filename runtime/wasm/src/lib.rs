@@ -12,6 +12,9 @@ mod cache;
 mod config;
 mod engine;
 mod error;
+#[cfg(test)]
+#[allow(clippy::expect_used, reason = "tests")]
+mod fixtures;
 mod host;
 mod instance;
 mod limits;

@@ -1,6 +1,6 @@
 //! A filter on a text and an int column that behaves: it is what a call costs.
 
-use weft_test_guests::{Batch, Program, program};
+use weft_test_guests::{Batch, Program, program, words};
 use weft_test_guests::types::Error;
 
 struct Filter;
@@ -12,7 +12,7 @@ impl Program for Filter {
         if batch.rows() == 0 {
             return Ok(());
         }
-        filter(batch).map_err(|error| error.to_string())
+        filter(batch).map_err(words)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Parks every row and never lets go.
 
-use weft_test_guests::{Batch, Program, program};
+use weft_test_guests::{Batch, Program, program, words};
 
 struct Hoard;
 
@@ -10,7 +10,7 @@ impl Program for Hoard {
     fn process(batch: &Batch, now: u64) -> Result<(), String> {
         let rows = batch.rows();
         let keys: Vec<u8> = (0..u128::from(rows)).flat_map(|row| (row + u128::from(now)).to_be_bytes()).collect();
-        batch.defer(&keys, &vec![0xff; rows.div_ceil(8) as usize]).map_err(|error| error.to_string())
+        batch.defer(&keys, &vec![0xff; rows.div_ceil(8) as usize]).map_err(words)
     }
 }
 

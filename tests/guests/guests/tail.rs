@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use weft_test_guests::host::{self, Level};
 use weft_test_guests::types::{Error, Nulls, Signal, Text};
-use weft_test_guests::{Batch, Program, batches, program};
+use weft_test_guests::{Batch, Program, batches, program, words};
 
 thread_local!(static TRACES: RefCell<BTreeMap<[u8; 16], bool>> = const { RefCell::new(BTreeMap::new()) });
 
@@ -15,11 +15,11 @@ impl Program for Tail {
     const NAME: &'static str = "tail";
 
     fn process(batch: &Batch, now: u64) -> Result<(), String> {
-        work(batch, now).map_err(|error| error.to_string())
+        work(batch, now).map_err(words)
     }
 
     fn tick(_now: u64) -> Result<(), String> {
-        decide().map_err(|error| error.to_string())
+        decide().map_err(words)
     }
 
     fn snapshot() -> Vec<u8> {

@@ -78,6 +78,16 @@ pub trait Program {
     }
 }
 
+/// An error's own words.
+pub fn words(error: types::Error) -> String {
+    match error {
+        types::Error::Path(text)
+        | types::Error::Column(text)
+        | types::Error::Argument(text)
+        | types::Error::Limit(text) => text,
+    }
+}
+
 /// What a check in a guest found: the error that should have come, or what came in its place.
 pub fn expect<T>(what: &str, kind: &str, answer: Result<T, types::Error>) -> Result<(), String> {
     let got = match answer {

@@ -251,7 +251,7 @@ fn default_column(signal: Signal, field: &Field, rows: usize, now_ns: i64) -> Ar
 }
 
 /// Empty or zero values of a type.
-pub(super) fn zero_column(data_type: &DataType, rows: usize) -> ArrayRef {
+pub(crate) fn zero_column(data_type: &DataType, rows: usize) -> ArrayRef {
     match data_type {
         DataType::Utf8 => Arc::new(StringArray::new(OffsetBuffer::new_zeroed(rows), Vec::<u8>::new().into(), None)),
         DataType::Binary => Arc::new(BinaryArray::new(OffsetBuffer::new_zeroed(rows), Vec::<u8>::new().into(), None)),

@@ -280,3 +280,6 @@ impl Deferred {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

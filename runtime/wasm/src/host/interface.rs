@@ -272,3 +272,6 @@ impl Host for State {
         Ok(defer::resolve(self, &keys, keep))
     }
 }
+
+#[cfg(test)]
+mod tests;
