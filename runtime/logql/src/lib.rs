@@ -16,11 +16,15 @@ mod answer;
 mod ast;
 mod check;
 mod config;
+mod engine;
 mod error;
 mod lexer;
 mod parse;
+mod plan;
 mod stages;
+mod vector;
 
 pub use answer::{Answer, Direction, Entry, Labels, Options, Sample, Series, Stats, Stream, Value};
 pub use config::Config;
+pub use engine::Engine;
 pub use error::{Error, Position};

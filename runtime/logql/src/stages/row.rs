@@ -137,6 +137,11 @@ impl<'a> Row<'a> {
         self.place_metadata(name, value);
     }
 
+    /// Whether the stream has a label of this name.
+    pub(crate) fn has_stream_label(&self, name: &str) -> bool {
+        self.find(name).is_some_and(|at| self.labels[at].category == Category::Stream)
+    }
+
     fn place_metadata(&mut self, name: Text<'a>, value: Text<'a>) {
         let text = name.get(&self.scratch);
         match self.find(text).map(|at| self.labels[at].category) {
