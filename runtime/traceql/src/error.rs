@@ -51,6 +51,9 @@ pub enum Error {
     /// The answer would be larger than a limit allows.
     #[error("{0}")]
     Limit(String),
+    /// The engine underneath failed.
+    #[error(transparent)]
+    Query(#[from] weft_query::Error),
 }
 
 impl Error {
@@ -62,6 +65,7 @@ impl Error {
             | Self::Unsupported(_)
             | Self::Execution(_)
             | Self::Limit(_) => ErrorKind::Reject,
+            Self::Query(error) => error.kind(),
         }
     }
 }

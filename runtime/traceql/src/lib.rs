@@ -17,12 +17,18 @@
 //! HTTP 400 with the error's text as the body.
 
 mod answer;
+mod ast;
+mod check;
 mod config;
+mod engine;
 mod error;
+mod lexer;
+mod parse;
 
 pub use answer::{
     KIND_NAMES, STATUS_NAMES, Scope, ScopeTags, SearchAnswer, Series, ServiceStats, Span, SpanSet, Stats, Trace, Value,
     go_duration,
 };
 pub use config::Config;
+pub use engine::{Engine, Search, tags_query};
 pub use error::{Error, Position};
