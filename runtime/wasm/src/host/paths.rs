@@ -31,6 +31,8 @@ pub(crate) enum Target {
     Entry { column: usize, kind: MapKind, key: String },
     /// A metric's sample time.
     Timestamp,
+    /// When a metric's sample began to count.
+    Start,
     /// A metric's sample value.
     Value,
     Exemplar(ExemplarField),
@@ -74,6 +76,7 @@ pub(crate) fn resolve(signal: Signal, schema: &SchemaRef, path: &str) -> Result<
         (Signal::Spans | Signal::Logs, "scope.name") => return column(spans::SCOPE_NAME),
         (Signal::Spans | Signal::Logs, "scope.version") => return column(spans::SCOPE_VERSION),
         (Signal::Metrics, "timestamp") => return Ok(Target::Timestamp),
+        (Signal::Metrics, "start") => return Ok(Target::Start),
         (Signal::Metrics, "value") => return Ok(Target::Value),
         (Signal::Metrics, "label.__name__") => return column(metrics::NAME),
         (Signal::Metrics, "exemplar.trace_id") => return Ok(Target::Exemplar(ExemplarField::TraceId)),

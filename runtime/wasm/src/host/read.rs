@@ -239,7 +239,7 @@ pub(super) fn text(batch: &mut Batch, budget: &mut Budget, path: &str) -> Result
                 pick_bytes(&picked.entries, child.value_offsets(), child.value_data(), child.nulls())?;
             Ok(StringArray::try_new(offsets, data, nulls)?)
         }
-        Target::Timestamp | Target::Value => Ok(StringArray::new_null(rows)),
+        Target::Timestamp | Target::Start | Target::Value => Ok(StringArray::new_null(rows)),
         Target::Exemplar(_) => Err(written_only(path)),
     }
 }
@@ -266,7 +266,7 @@ pub(super) fn blobs(batch: &mut Batch, budget: &mut Budget, path: &str) -> Resul
             Some(picked) => pick_blobs(&picked),
             None => Ok(BinaryArray::new_null(rows)),
         },
-        Target::Timestamp | Target::Value => Ok(BinaryArray::new_null(rows)),
+        Target::Timestamp | Target::Start | Target::Value => Ok(BinaryArray::new_null(rows)),
         Target::Exemplar(_) => Err(written_only(path)),
     }
 }
@@ -292,6 +292,7 @@ pub(super) fn ints(batch: &mut Batch, budget: &mut Budget, path: &str) -> Result
             None => Ok(Int64Array::new_null(rows)),
         },
         Target::Timestamp => samples::timestamps(batch),
+        Target::Start => samples::starts(batch),
         Target::Value => samples::int_values(batch),
         Target::Exemplar(_) => Err(written_only(path)),
     }
@@ -310,7 +311,7 @@ pub(super) fn floats(batch: &mut Batch, budget: &mut Budget, path: &str) -> Resu
             None => Ok(Float64Array::new_null(rows)),
         },
         Target::Value => samples::float_values(batch),
-        Target::Column(_) | Target::Timestamp => Ok(Float64Array::new_null(rows)),
+        Target::Column(_) | Target::Timestamp | Target::Start => Ok(Float64Array::new_null(rows)),
         Target::Exemplar(_) => Err(written_only(path)),
     }
 }
@@ -461,6 +462,7 @@ pub(super) fn values(batch: &mut Batch, budget: &mut Budget, path: &str) -> Resu
             }
         }
         Target::Timestamp => Ok(Source::of(INT, Arc::new(samples::timestamps(batch)?), Index::Rows)),
+        Target::Start => Ok(Source::of(INT, Arc::new(samples::starts(batch)?), Index::Rows)),
         Target::Value => Ok(Source::of(DOUBLE, Arc::new(samples::float_values(batch)?), Index::Rows)),
         Target::Exemplar(_) => Err(written_only(path)),
     }

@@ -60,6 +60,13 @@ pub(super) fn timestamps(batch: &mut Batch) -> Result<Int64Array, Error> {
     Ok(last(times.as_list())?.as_primitive().clone())
 }
 
+/// When each row's last sample began to count, ms; null where that isn't known.
+pub(super) fn starts(batch: &mut Batch) -> Result<Int64Array, Error> {
+    let starts = list(batch, START_TIMES)?;
+    let starts = last(starts.as_list())?;
+    Ok(starts.as_primitive::<Int64Type>().iter().map(|start| start.filter(|ms| *ms != 0)).collect())
+}
+
 /// The value of each row's last sample; null for histograms.
 pub(super) fn float_values(batch: &mut Batch) -> Result<Float64Array, Error> {
     let (floats, ints) = (list(batch, VALUES)?, list(batch, INT_VALUES)?);
@@ -131,6 +138,15 @@ pub(super) fn put_timestamps(batch: &mut Batch, times: &Int64Array, mode: Mode) 
     batch.put_named(TIMESTAMPS, single(Arc::clone(&times), None))?;
     batch.put_named(MIN_TIME, Arc::clone(&times))?;
     batch.put_named(MAX_TIME, times)
+}
+
+/// Writes when each row's only sample began to count; a null is unknown.
+pub(super) fn put_starts(batch: &mut Batch, times: &Int64Array, mode: Mode) -> Result<(), Error> {
+    collapse(batch)?;
+    let old: ArrayRef = Arc::new(starts(batch)?);
+    let starts = merge(Arc::new(times.clone()), &old, mode)?;
+    let valid = starts.nulls().cloned();
+    batch.put_named(START_TIMES, single(starts, valid.as_ref()))
 }
 
 /// Writes the value of each row's only sample, of ints or floats.

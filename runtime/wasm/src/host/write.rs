@@ -63,6 +63,10 @@ pub(super) fn put(
             let times = number_column(&source, INT, batch.rows, "'timestamp' takes ints")?;
             samples::put_timestamps(batch, times.as_primitive(), mode)
         }
+        Target::Start => {
+            let times = number_column(&source, INT, batch.rows, "'start' takes ints")?;
+            samples::put_starts(batch, times.as_primitive(), mode)
+        }
         Target::Value => {
             let slot = if source.slots[INT].is_some() { INT } else { DOUBLE };
             let values = number_column(&source, slot, batch.rows, "'value' takes ints or floats")?;
@@ -358,7 +362,7 @@ pub(super) fn remove(batch: &mut Batch, path: &str) -> Result<(), Error> {
             batch.put(column, empty);
             if body { retype_bodies(batch, &BooleanBuffer::new_set(batch.rows)) } else { Ok(()) }
         }
-        Target::Timestamp | Target::Value | Target::Exemplar(_) => {
+        Target::Timestamp | Target::Start | Target::Value | Target::Exemplar(_) => {
             Err(Error::Path(format!("'{path}' can't be removed: use retain to drop rows")))
         }
     }
