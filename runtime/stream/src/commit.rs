@@ -23,6 +23,9 @@ use weft_model::{Epoch, ErrorKind, Offset, TopicPartition};
 /// The name of this part in the worker's health.
 const STORE: &str = "store";
 
+/// Records of each partition of the dead-letter topic that the embedded log keeps.
+const LETTERS_KEPT: Offset = 100_000;
+
 /// An epoch that takes no more rows.
 #[derive(Debug)]
 pub(crate) struct Sealed {
@@ -150,6 +153,10 @@ impl Committer {
         for chunk in letters.chunks(1000) {
             let append = || async {
                 match self.log.append(chunk.to_vec()).await {
+                    Ok(written) => {
+                        self.trim_letters(&written).await;
+                        Ok(())
+                    }
                     Err(error) if error.kind() == ErrorKind::Reject && chunk.len() > 1 => self.append_one_by_one(chunk).await,
                     Err(error) if error.kind() == ErrorKind::Reject => {
                         tracing::warn!(%error, "a dead letter doesn't fit the dead-letter topic: it is in the table alone");
@@ -161,6 +168,21 @@ impl Committer {
             self.until_done("append to the dead-letter topic", append).await?;
         }
         Ok(())
+    }
+
+    /// A source of garbage must not fill the disk: the table has every letter, the embedded log's
+    /// topic the newest.
+    async fn trim_letters(&self, written: &[(i32, Offset)]) {
+        let topic = self.loaded.topology.dead_letters.topic.as_str();
+        let last: BTreeMap<i32, Offset> = written.iter().copied().collect();
+        for (partition, offset) in last {
+            let before = offset - LETTERS_KEPT;
+            if before > 0
+                && let Err(error) = self.log.trim(&TopicPartition::new(topic, partition), before).await
+            {
+                tracing::warn!(%error, "the log didn't free old dead letters");
+            }
+        }
     }
 
     async fn append_one_by_one(&self, records: &[NewRecord]) -> Result<(), weft_log::Error> {

@@ -159,11 +159,12 @@ impl Transform for Parker {
     }
 }
 
-/// The native module of a name: `picky`, `counter`, `parker`, `ticker` (a counter that traps in ticks).
+/// The native module of a name: `picky`, `counter`, `parker`, `lines`, `ticker` (a counter that traps in ticks).
 pub(crate) fn code(name: &str) -> Code {
     let make: Box<dyn Fn(&str) -> Box<dyn Transform> + Send + Sync> = match name {
         "counter" => Box::new(|_| Box::new(Counter::default())),
         "ticker" => Box::new(|_| Box::new(Counter { traps_in_ticks: true, ..Counter::default() })),
+        "lines" => Box::new(|_| Box::new(Lines)),
         "parker" => Box::new(|_| Box::new(Parker::default())),
         _ => Box::new(|_| Box::new(Picky::default())),
     };
@@ -175,7 +176,7 @@ pub(crate) fn code(name: &str) -> Code {
         reads: Vec::new(),
         writes: Vec::new(),
         config_schema: String::new(),
-        stateful: name != "picky",
+        stateful: !["picky", "lines"].contains(&name),
     };
     Code::Native(Arc::new(Native { description, make }))
 }
@@ -186,8 +187,50 @@ pub(crate) fn loaded(modules: &[&str]) -> Loaded {
     let yaml = format!(
         "sources:\n  - {{topic: otlp_logs, codec: otlp_logs, partitions: 2}}\npipelines:\n  logs:\n    stages:{stages}\nepoch: {{interval: 1h}}\n"
     );
-    let topology = Topology::parse("test", &yaml, &Host::default()).unwrap();
+    parsed(&yaml)
+}
+
+/// A topology with native modules.
+pub(crate) fn parsed(yaml: &str) -> Loaded {
+    let topology = Topology::parse("test", yaml, &Host::default()).unwrap();
     Loaded::with(topology, |name| Ok(code(name))).unwrap()
+}
+
+/// Turns raw records into logs, one a record, except those that contain "unknown".
+#[derive(Debug, Default)]
+struct Lines;
+
+impl Transform for Lines {
+    fn process(&mut self, _: Signal, batch: RecordBatch, _: i64) -> Result<Output, Fault> {
+        let values = batch.column_by_name(weft_model::raw::VALUE).unwrap().as_binary::<i32>();
+        let texts: Vec<_> = values.iter().map(|value| String::from_utf8_lossy(value.unwrap()).into_owned()).collect();
+        let known: Vec<_> = texts.iter().filter(|text| !text.contains("unknown")).map(String::as_str).collect();
+        let mask: BooleanArray = texts.iter().map(|text| Some(text.contains("unknown"))).collect();
+        let left = filter_record_batch(&batch, &mask).unwrap();
+        let mut decoder = weft_codec::Decoder::new(weft_codec::Codec::OtlpLogs, &weft_codec::Config::default());
+        let body = message(&known);
+        let message = weft_codec::Message { topic: "", partition: 0, offset: 0, timestamp_ms: 0, key: None, value: &body, headers: &[] };
+        decoder.push(&message).unwrap();
+        Ok(Output { batch: Some(left), emitted: vec![(Signal::Logs, decoder.finish().unwrap())], ..Output::default() })
+    }
+    fn tick(&mut self, _: i64) -> Result<Output, Fault> {
+        Ok(Output::default())
+    }
+    fn snapshot(&mut self) -> Result<Vec<u8>, Fault> {
+        Ok(Vec::new())
+    }
+    fn restore(&mut self, _: &[u8]) -> Result<(), Fault> {
+        Ok(())
+    }
+    fn deferred_rows(&self) -> usize {
+        0
+    }
+    fn busy_ns(&self) -> u64 {
+        1
+    }
+    fn counters(&self) -> Vec<(String, u64)> {
+        Vec::new()
+    }
 }
 
 /// A log and tables on disk that outlive workers.
@@ -222,6 +265,10 @@ impl Rig {
     }
 
     pub(crate) async fn start_with(&self, modules: &[&str], tables: Tables, config: Config, failpoints: Failpoints) -> Running {
+        self.start_loaded(loaded(modules), tables, config, failpoints).await
+    }
+
+    pub(crate) async fn start_loaded(&self, loaded: Loaded, tables: Tables, config: Config, failpoints: Failpoints) -> Running {
         let shutdown = Shutdown::new();
         let mut registry = Registry::default();
         let engine = weft_wasm::Config { instances: 4, ..weft_wasm::Config::default() };
@@ -233,7 +280,7 @@ impl Rig {
             clock: SystemClock::shared(),
             shutdown: shutdown.clone(),
         };
-        let worker = Worker::start_loaded(config, parts, loaded(modules), &mut registry, failpoints).await.unwrap();
+        let worker = Worker::start_loaded(config, parts, loaded, &mut registry, failpoints).await.unwrap();
         Running { worker, tables, shutdown, registry }
     }
 

@@ -23,13 +23,19 @@ pub(crate) struct Board {
 #[derive(Debug, Default)]
 struct Shared {
     joined: AtomicBool,
+    opened: AtomicBool,
     problems: Mutex<BTreeMap<String, String>>,
 }
 
 impl Board {
-    /// The first assignment is being worked on.
+    /// The first assignment is known.
     pub(crate) fn joined(&self) {
         self.shared.joined.store(true, Ordering::Relaxed);
+    }
+
+    /// All partitions of it are being processed.
+    pub(crate) fn opened(&self) {
+        self.shared.opened.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn is_joined(&self) -> bool {
@@ -54,6 +60,6 @@ impl Board {
 
     pub(crate) fn health(&self) -> Health {
         let problems: Vec<String> = self.shared.problems.lock().iter().map(|(part, problem)| format!("{part}: {problem}")).collect();
-        Health { ready: self.shared.joined.load(Ordering::Relaxed) && problems.is_empty(), problems }
+        Health { ready: self.shared.opened.load(Ordering::Relaxed) && problems.is_empty(), problems }
     }
 }

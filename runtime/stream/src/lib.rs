@@ -3,9 +3,10 @@
 //! # Where to look
 //! - `pipeline.rs`: one partition's way from the log to hot rows. Read it first.
 //! - `decode.rs`, `transform.rs`: its two steps with a life of their own.
-//! - `worker.rs`: assignments, epochs and their barrier, going back to the ledger.
+//! - `worker.rs`, `worker/control.rs`: assignments, epochs and their barrier, going back to the ledger.
 //! - `commit.rs`: a sealed epoch's way to the store, the ledger and the tables.
 //! - `poison.rs`, `dead_letters.rs`: what happens to what can't be processed.
+//! - `rekey.rs`: topics that are not processed but spread anew.
 //!
 //! # Exactly once
 //! A row is stored if and only if the ledger entry that covers its record's offset names the file it
@@ -30,6 +31,8 @@ mod loaded;
 mod metrics;
 mod pipeline;
 mod poison;
+mod rekey;
+mod sink;
 mod transform;
 mod worker;
 

@@ -14,11 +14,13 @@
 //! anew from the ledger.
 
 use crate::config::Config;
-use crate::dead_letters::{self, Letter};
+use crate::dead_letters::Letter;
 use crate::decode::{Grouper, Step};
 use crate::health::Board;
-use crate::metrics::{Metrics, PartitionLabels, TableLabel, TopicLabels};
+use crate::metrics::{Metrics, PartitionLabels, TopicLabels};
 use crate::poison::{Blame, Poison};
+use crate::rekey::Seen;
+use crate::sink::Sink;
 use crate::transform::{Chain, Fault, Kind, Output, Snapshot, Trap};
 use arrow::array::{ArrayRef, RecordBatch};
 use std::sync::Arc;
@@ -28,7 +30,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use weft_env::Clock;
 use weft_log::{PartitionReader, Record};
-use weft_model::{Epoch, ErrorKind, Offset, Table, TopicPartition};
+use weft_model::{Epoch, ErrorKind, Offset, TopicPartition};
 use weft_table::Tables;
 
 /// What the worker asks of a partition task.
@@ -104,7 +106,7 @@ impl Gate {
         tables.hot().bytes() as u64 >= self.hot_bytes
     }
 
-    fn pushed(&self, rows: &RecordBatch) {
+    pub(crate) fn pushed(&self, rows: &RecordBatch) {
         let column = |array: &ArrayRef| array.to_data().get_slice_memory_size().unwrap_or_default();
         let bytes = rows.columns().iter().map(column).sum::<usize>() as u64;
         let before = self.pushed.fetch_add(bytes, Ordering::Relaxed);
@@ -114,23 +116,41 @@ impl Gate {
     }
 }
 
+/// Who waits for the partition to get somewhere.
+#[derive(Debug, Default)]
+pub(crate) struct Waiting(Vec<(Offset, oneshot::Sender<()>)>);
+
+impl Waiting {
+    pub(crate) fn add(&mut self, to: Offset, answer: oneshot::Sender<()>) {
+        self.0.push((to, answer));
+    }
+
+    /// Tells those that wait for nothing beyond `position`.
+    pub(crate) fn tell(&mut self, position: Offset) {
+        for at in (0..self.0.len()).rev() {
+            if self.0[at].0 <= position {
+                // The asker may have given up.
+                let _ = self.0.swap_remove(at).1.send(());
+            }
+        }
+    }
+}
+
 /// A partition task.
 pub(crate) struct Partition {
-    pub(crate) source: TopicPartition,
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) sink: Sink,
     pub(crate) reader: Box<dyn PartitionReader>,
     pub(crate) grouper: Grouper,
     pub(crate) chain: Chain,
+    /// Where other partitions are re-keyed into this one.
+    pub(crate) seen: Option<Seen>,
     pub(crate) poison: Poison,
-    pub(crate) epoch: Epoch,
     pub(crate) commands: mpsc::Receiver<Command>,
     /// Where reading goes on; shared with whoever computes lag.
     pub(crate) position: Arc<AtomicI64>,
     /// Where the epoch began.
     pub(crate) from: Offset,
-    pub(crate) has_rows: bool,
-    pub(crate) letters: Vec<Letter>,
-    pub(crate) waiting: Vec<(Offset, oneshot::Sender<()>)>,
+    pub(crate) waiting: Waiting,
     /// The partition was taken away: nothing more can be read.
     pub(crate) lost: bool,
 }
@@ -138,7 +158,8 @@ pub(crate) struct Partition {
 impl Partition {
     /// Runs until it is told to stop, or can't go on.
     pub(crate) async fn run(mut self) -> Result<(), Stopped> {
-        let tick = self.shared.config.tick;
+        let shared = Arc::clone(&self.sink.shared);
+        let tick = shared.config.tick;
         let mut ticks = interval_at(Instant::now() + tick, tick);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -151,63 +172,32 @@ impl Partition {
                         let _ = answer.send(self.seal(next)?);
                         if last { return Ok(()) }
                     }
-                    Some(Command::CatchUp { to, answer }) => self.waiting.push((to, answer)),
+                    Some(Command::CatchUp { to, answer }) => self.waiting.add(to, answer),
                     None => return Ok(()),
                 },
                 _ = ticks.tick() => self.tick()?,
-                records = Self::read(&mut self.reader, &self.shared, &self.source, &mut self.lost) => {
+                records = read(&mut self.reader, &shared, &self.sink.source, &mut self.lost) => {
                     self.take(records)?;
                     // Modules and decoding don't wait: give the other partitions of this thread a turn.
                     tokio::task::yield_now().await;
                 }
             }
-            self.tell_waiting();
-        }
-    }
-
-    /// The next records; none when there are none, or while more may not be taken.
-    async fn read(
-        reader: &mut Box<dyn PartitionReader>,
-        shared: &Shared,
-        source: &TopicPartition,
-        lost: &mut bool,
-    ) -> Vec<Record> {
-        const PAUSE: Duration = Duration::from_millis(20);
-        const FAILED: Duration = Duration::from_millis(500);
-        if *lost || shared.gate.is_closed(&shared.tables) {
-            tokio::time::sleep(PAUSE).await;
-            return Vec::new();
-        }
-        let part = format!("reading {source}");
-        match reader.read(shared.config.read_records, shared.config.read_bytes, shared.config.read_wait).await {
-            Ok(records) => {
-                shared.health.clear(&part);
-                records
-            }
-            Err(error) if error.kind() == ErrorKind::Fenced => {
-                *lost = true;
-                Vec::new()
-            }
-            Err(error) => {
-                shared.health.problem(&part, error);
-                tokio::time::sleep(FAILED).await;
-                Vec::new()
-            }
+            self.waiting.tell(self.position.load(Ordering::Relaxed));
         }
     }
 
     /// Takes records all the way to the hot buffer.
-    fn take(&mut self, records: Vec<Record>) -> Result<(), Stopped> {
+    fn take(&mut self, mut records: Vec<Record>) -> Result<(), Stopped> {
         let Some(next) = records.last().map(|record| record.offset + 1) else { return Ok(()) };
-        let labels = TopicLabels { topic: self.source.topic.to_string() };
-        self.shared.metrics.records_read.get_or_create(&labels).inc_by(records.len() as u64);
-        let bytes = records.iter().map(Record::bytes).sum::<usize>() as u64;
-        self.shared.metrics.bytes_read.get_or_create(&labels).inc_by(bytes);
+        count_read(&self.sink, &records);
+        if let Some(seen) = &mut self.seen {
+            seen.retain_new(&mut records);
+        }
         let mut at = 0;
         while at < records.len() {
-            match self.grouper.next(&self.source, &records[at..], &self.poison).map_err(Stopped::Broken)? {
+            match self.grouper.next(&self.sink.source, &records[at..], &self.poison).map_err(Stopped::Broken)? {
                 Step::Undecodable { taken, verdict } => {
-                    self.letters_of(&[Letter::of_message(&records[at + taken - 1], verdict)])?;
+                    self.sink.give_up(&[Letter::of_message(&records[at + taken - 1], verdict)])?;
                     at += taken;
                 }
                 Step::Batch { taken, batch } => {
@@ -223,7 +213,7 @@ impl Partition {
     /// Runs a decoded batch of `records` through the modules; message by message where that is the
     /// only way to know which one a module fails on.
     fn modules(&mut self, records: &[Record], batch: RecordBatch) -> Result<(), Stopped> {
-        let now = self.shared.clock.now_nanos();
+        let now = self.sink.shared.clock.now_nanos();
         let (Some(first), Some(last)) = (records.first(), records.last()) else { return Ok(()) };
         let kind = if records.len() == 1 { Kind::One(first.offset) } else { Kind::Many(first.offset..last.offset + 1) };
         match self.chain.run(batch, kind, &self.poison, now) {
@@ -231,8 +221,8 @@ impl Partition {
             Err(Fault::Rollback(trap)) => Err(trap.into()),
             Err(Fault::Singly) => {
                 for record in records {
-                    match self.grouper.single(&self.source, record).map_err(Stopped::Broken)? {
-                        Step::Undecodable { verdict, .. } => self.letters_of(&[Letter::of_message(record, verdict)])?,
+                    match self.grouper.single(&self.sink.source, record).map_err(Stopped::Broken)? {
+                        Step::Undecodable { verdict, .. } => self.sink.give_up(&[Letter::of_message(record, verdict)])?,
                         Step::Batch { batch, .. } => self.modules(std::slice::from_ref(record), batch)?,
                     }
                 }
@@ -244,46 +234,25 @@ impl Partition {
     /// Makes a run's rows visible, and its failures dead letters. `record` is the message of a run of one.
     fn keep(&mut self, output: Output, record: Option<&Record>) -> Result<(), Stopped> {
         for (table, rows) in output.rows {
-            self.push(table, rows)?;
+            self.sink.push(table, rows)?;
         }
         let arrow = |error: arrow::error::ArrowError| Stopped::Broken(error.to_string());
         let mut letters = Vec::new();
         if let Some(record) = record {
             letters.extend(output.rejected.into_iter().map(|verdict| Letter::of_message(record, verdict)));
         }
-        let (offset, now_ms) = (self.position.load(Ordering::Relaxed), self.shared.clock.now_millis());
+        let (offset, now_ms) = (self.position.load(Ordering::Relaxed), self.sink.shared.clock.now_millis());
         for (signal, rows, verdict) in output.rejected_rows {
             letters.push(Letter::of_rows(signal, &rows, offset, now_ms, verdict).map_err(arrow)?);
         }
         for (rows, verdict) in output.unparsed {
             letters.extend(Letter::of_raw(&rows, &verdict).map_err(arrow)?);
         }
-        self.letters_of(&letters)
-    }
-
-    fn push(&mut self, table: Table, rows: RecordBatch) -> Result<(), Stopped> {
-        self.has_rows = true;
-        self.shared.gate.pushed(&rows);
-        self.shared.metrics.rows_stored.get_or_create(&TableLabel { table: table.name() }).inc_by(rows.num_rows() as u64);
-        self.shared.tables.hot().push(&self.epoch, table, rows).map_err(|error| Stopped::Broken(error.to_string()))
-    }
-
-    fn letters_of(&mut self, letters: &[Letter]) -> Result<(), Stopped> {
-        if letters.is_empty() {
-            return Ok(());
-        }
-        for letter in letters {
-            let stage = crate::metrics::StageLabel { stage: letter.verdict.stage.clone() };
-            self.shared.metrics.dead_letters.get_or_create(&stage).inc();
-        }
-        let rows = dead_letters::to_rows(&self.source, letters, self.shared.clock.now_nanos());
-        self.push(Table::DeadLetters, rows.map_err(|error| Stopped::Broken(error.to_string()))?)?;
-        self.letters.extend_from_slice(letters);
-        Ok(())
+        self.sink.give_up(&letters)
     }
 
     fn tick(&mut self) -> Result<(), Stopped> {
-        match self.chain.tick(self.shared.clock.now_nanos()) {
+        match self.chain.tick(self.sink.shared.clock.now_nanos()) {
             Ok(output) => self.keep(output, None),
             Err(Fault::Rollback(trap)) => Err(trap.into()),
             Err(Fault::Singly) => Err(Stopped::Broken("a tick has no messages to run by themselves".to_owned())),
@@ -294,43 +263,75 @@ impl Partition {
     fn seal(&mut self, next: Option<Epoch>) -> Result<Part, Stopped> {
         self.tick()?;
         let to = self.position.load(Ordering::Relaxed);
-        let has_rows = std::mem::take(&mut self.has_rows);
         // Without progress and rows the partition has no part in the epoch, nor has its state: ticks
         // alone are repeated from the state before.
-        let snapshots = if to > self.from || has_rows {
-            self.chain.snapshots().map_err(|fault| match fault {
+        let mut snapshots = Vec::new();
+        if to > self.from || self.sink.has_rows() {
+            snapshots = self.chain.snapshots().map_err(|fault| match fault {
                 Fault::Rollback(trap) => Stopped::Trapped(trap),
                 Fault::Singly => Stopped::Broken("a snapshot has no messages".to_owned()),
-            })?
-        } else {
-            Vec::new()
-        };
-        self.from = to;
-        if let Some(next) = next {
-            self.epoch = next;
-        }
-        self.poison.forget_below(self.from);
-        Ok(Part { source: self.source.clone(), to, has_rows, snapshots, letters: std::mem::take(&mut self.letters) })
-    }
-
-    fn tell_waiting(&mut self) {
-        let position = self.position.load(Ordering::Relaxed);
-        for at in (0..self.waiting.len()).rev() {
-            if self.waiting[at].0 <= position {
-                // The asker may have given up.
-                let _ = self.waiting.swap_remove(at).1.send(());
+            })?;
+            if let Some(seen) = &self.seen {
+                snapshots.push(seen.snapshot().map_err(Stopped::Broken)?);
             }
         }
+        self.from = to;
+        self.poison.forget_below(to);
+        let (has_rows, letters) = self.sink.turn(next);
+        Ok(Part { source: self.sink.source.clone(), to, has_rows, snapshots, letters })
     }
 }
 
 impl Drop for Partition {
     fn drop(&mut self) {
-        self.shared.health.clear(&format!("reading {}", self.source));
-        let labels =
-            PartitionLabels { topic: self.source.topic.to_string(), partition: self.source.partition };
-        self.shared.metrics.lag.remove(&labels);
+        forget(&self.sink);
     }
+}
+
+/// The next records; none when there are none, or while more may not be taken.
+pub(crate) async fn read(
+    reader: &mut Box<dyn PartitionReader>,
+    shared: &Shared,
+    source: &TopicPartition,
+    lost: &mut bool,
+) -> Vec<Record> {
+    const PAUSE: Duration = Duration::from_millis(20);
+    const FAILED: Duration = Duration::from_millis(500);
+    if *lost || shared.gate.is_closed(&shared.tables) {
+        tokio::time::sleep(PAUSE).await;
+        return Vec::new();
+    }
+    let part = format!("reading {source}");
+    match reader.read(shared.config.read_records, shared.config.read_bytes, shared.config.read_wait).await {
+        Ok(records) => {
+            shared.health.clear(&part);
+            records
+        }
+        Err(error) if error.kind() == ErrorKind::Fenced => {
+            *lost = true;
+            Vec::new()
+        }
+        Err(error) => {
+            shared.health.problem(&part, error);
+            tokio::time::sleep(FAILED).await;
+            Vec::new()
+        }
+    }
+}
+
+/// Accounts for what was read.
+pub(crate) fn count_read(sink: &Sink, records: &[Record]) {
+    let labels = TopicLabels { topic: sink.source.topic.to_string() };
+    sink.shared.metrics.records_read.get_or_create(&labels).inc_by(records.len() as u64);
+    let bytes = records.iter().map(Record::bytes).sum::<usize>() as u64;
+    sink.shared.metrics.bytes_read.get_or_create(&labels).inc_by(bytes);
+}
+
+/// Takes back what is said of a partition that isn't read any more.
+pub(crate) fn forget(sink: &Sink) {
+    sink.shared.health.clear(&format!("reading {}", sink.source));
+    let labels = PartitionLabels { topic: sink.source.topic.to_string(), partition: sink.source.partition };
+    sink.shared.metrics.lag.remove(&labels);
 }
 
 /// For the log: whom a trap is blamed on.

@@ -3,7 +3,7 @@
 
 use crate::Config;
 use crate::failpoint::Failpoints;
-use crate::fixtures::{Rig, config, letters, lines, numbered, rows, until};
+use crate::fixtures::{Rig, config, letters, lines, numbered, parsed, rows, until};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -316,4 +316,82 @@ async fn an_epoch_ends_by_itself_when_it_is_full() {
     rig.append(numbered(0..500)).await;
     until("an epoch was committed", async || epochs.load(Ordering::Relaxed) > 0).await;
     running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn raw_records_become_logs_and_those_nobody_knows_become_dead_letters() {
+    let yaml = "
+sources: [{topic: lines, codec: raw, partitions: 1, pipeline: parse}]
+pipelines:
+  parse: {signal: raw, stages: [{module: lines, emits: {logs: logs}}]}
+  logs: {stages: [picky]}
+epoch: {interval: 1h}
+";
+    let rig = Rig::new();
+    let running = rig.start_loaded(parsed(yaml), rig.tables().await, config(), Failpoints::default()).await;
+    let records = ["one", "unknown", "two"].map(|line| NewRecord::new("lines", line));
+    rig.log.append(records.to_vec()).await.unwrap();
+    running.worker.flush().await.unwrap();
+    assert_eq!(lines(&running.tables).await, ["one", "two"]);
+    assert_eq!(letters(&running.tables, dead_letters::VALUE).await, ["unknown"]);
+    assert_eq!(letters(&running.tables, dead_letters::STAGE).await, ["parse"]);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_member_of_the_group_takes_over_where_the_first_one_stood() {
+    let rig = Rig::new();
+    rig.append(numbered(0..40)).await;
+    let first = rig.start(&["counter"]).await;
+    until("the first has read them", async || lines(&first.tables).await.len() == 40).await;
+    let second = rig.start(&["counter"]).await;
+    rig.append(numbered(40..60)).await;
+    second.worker.flush().await.unwrap();
+    let tables = rig.tables().await;
+    until("all is committed", async || lines(&tables).await.len() >= 60).await;
+    assert_eq!(lines(&tables).await, expected(0..60));
+    assert_eq!(counted(&tables).await, 60);
+    second.stop().await;
+    first.worker.kill().await;
+}
+
+/// An OTLP trace request with a span of each of these traces.
+fn spans(traces: std::ops::Range<u8>) -> Vec<u8> {
+    let spans = traces.map(|trace| {
+        serde_json::json!({
+            "traceId": format!("{:032x}", u64::from(trace) + 1), "spanId": format!("{:016x}", u64::from(trace) + 1), "name": format!("span {trace}"),
+            "startTimeUnixNano": "1700000000000000000", "endTimeUnixNano": "1700000001000000000",
+        })
+    });
+    let body = serde_json::json!({"resourceSpans": [{"resource": {}, "scopeSpans": [{"spans": spans.collect::<Vec<_>>()}]}]});
+    body.to_string().into_bytes()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_is_re_keyed_by_trace_exactly_once_whenever_the_worker_dies() {
+    let yaml = "
+sources:
+  - {topic: in, codec: otlp_traces, partitions: 1, rekey: {by: trace_id, to: out}}
+  - {topic: out, codec: otlp_traces, partitions: 3}
+pipelines: {spans: {}}
+epoch: {interval: 1h}
+";
+    for step in STEPS {
+        let rig = Rig::new();
+        rig.log.ensure_topic("in", 1).await.unwrap();
+        rig.log.append(vec![NewRecord::new("in", spans(0..20)), NewRecord::new("in", "garbage")]).await.unwrap();
+        let failpoints = Failpoints::new(move |at| at == step);
+        let first = rig.start_loaded(parsed(yaml), rig.tables().await, config(), failpoints).await;
+        assert!(first.worker.flush().await.is_err());
+        rig.log.append(vec![NewRecord::new("in", spans(20..40))]).await.unwrap();
+        let second = rig.start_loaded(parsed(yaml), rig.tables().await, config(), Failpoints::default()).await;
+        let all = async || rows(&second.tables, Table::Spans).await.iter().map(|rows| rows.num_rows()).sum::<usize>();
+        until("every span came through", async || all().await >= 40).await;
+        second.worker.flush().await.unwrap();
+        assert_eq!(all().await, 40, "after dying at '{step}'");
+        assert_eq!(letters(&second.tables, dead_letters::STAGE).await, ["decode"]);
+        let written = async |partition| rig.log.bounds(&TopicPartition::new("out", partition)).await.unwrap().1;
+        assert!(written(0).await > 0 && written(1).await > 0 && written(2).await > 0, "every partition has some traces");
+        second.stop().await;
+    }
 }
