@@ -231,7 +231,7 @@ impl Attributes {
                 (_, Scope::Resource) => "resource",
             };
             let known = batch.keys(map)?;
-            let matching = matching::matching_texts(&known, pattern)?;
+            let matching = matching::matching_texts(batch, map, &known, pattern)?;
             let chosen = known.iter().zip(matching.iter()).filter(|(_, matches)| *matches);
             paths.extend(chosen.map(|(key, _)| format!("{map}.{key}")));
         }

@@ -2,7 +2,7 @@
 
 use crate::{Scope, Value, path};
 use serde::Deserialize;
-use weft_guest::{Batch, Error, Mask, Nulls, Signal, Text, emit};
+use weft_guest::{Batch, Error, Mask, Nulls, Signal, Text};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -168,10 +168,16 @@ impl Matcher {
 }
 
 /// Which of some texts match a pattern. The module has no regular expressions of its own: the host
-/// matches them, in a batch that is never sent.
-pub(crate) fn matching_texts(texts: &[String], pattern: &str) -> Result<Mask, Error> {
-    let scratch = emit(Signal::Logs, texts.len())?;
-    let column: Text = texts.iter().map(|text| Some(text.as_str())).collect();
-    scratch.set_text("body", &column, Nulls::Clear)?;
-    scratch.matches("body", pattern)
+/// matches them, as an attribute of the batch's rows that is there for a moment.
+pub(crate) fn matching_texts(batch: &Batch, map: &str, texts: &[String], pattern: &str) -> Result<Mask, Error> {
+    let aside = format!("{map}.__weft_texts");
+    let mut matching = Mask::default();
+    for chunk in texts.chunks(batch.rows().max(1)) {
+        let column: Text = (0..batch.rows()).map(|row| chunk.get(row).map(String::as_str)).collect();
+        batch.set_text(&aside, &column, Nulls::Clear)?;
+        let mask = batch.matches(&aside, pattern)?;
+        mask.iter().take(chunk.len()).for_each(|matches| matching.push(matches));
+    }
+    batch.remove(&aside)?;
+    Ok(matching)
 }
