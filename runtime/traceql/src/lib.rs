@@ -22,13 +22,20 @@ mod check;
 mod config;
 mod engine;
 mod error;
+mod evaluate;
+mod legacy;
 mod lexer;
 mod parse;
+mod plan;
 
 pub use answer::{
     KIND_NAMES, STATUS_NAMES, Scope, ScopeTags, SearchAnswer, Series, ServiceStats, Span, SpanSet, Stats, Trace, Value,
     go_duration,
 };
 pub use config::Config;
-pub use engine::{Engine, Search, tags_query};
+pub use engine::{Engine, Search};
 pub use error::{Error, Position};
+pub use legacy::tags_query;
+
+#[cfg(test)]
+mod examples;
