@@ -1,0 +1,72 @@
+//! Entries as rows of the `logs` table's hot buffer, and the engine over them.
+
+use crate::script::Entry;
+use arrow::array::{ArrayRef, BinaryArray, Int32Array, Int64Array, RecordBatch, StringArray, new_null_array};
+use arrow::datatypes::DataType;
+use object_store::memory::InMemory;
+use std::sync::Arc;
+use weft_env::clock::ManualClock;
+use weft_logql::{Config, Engine};
+use weft_model::attributes::{LabelMapBuilder, TypedMapBuilder};
+use weft_model::{Epoch, Table, logs, series};
+use weft_table::Tables;
+
+pub struct Store {
+    pub engine: Engine,
+    tables: Tables,
+    epoch: Epoch,
+}
+
+impl Store {
+    pub async fn open() -> Self {
+        let clock = ManualClock::at(crate::BASE);
+        let tables = Tables::open_store(Arc::new(InMemory::new()), weft_table::Config::default(), clock).await.unwrap();
+        let query = weft_query::Engine::new(tables.clone(), weft_query::Config::default()).unwrap();
+        let epoch = Epoch { worker: "0123456789abcdef0123456789abcdef".into(), sequence: 1 };
+        tables.hot().begin(&epoch);
+        Self { engine: Engine::new(query, Config::default()), tables, epoch }
+    }
+
+    pub fn clear(&mut self) {
+        self.tables.hot().discard(&self.epoch);
+        self.epoch.sequence += 1;
+        self.tables.hot().begin(&self.epoch);
+    }
+
+    pub fn load(&self, entries: &[Entry], base: i64) {
+        let rows = entries.len();
+        let (mut streams, mut attributes, mut ids) = (LabelMapBuilder::new(), TypedMapBuilder::new(), Vec::new());
+        for entry in entries {
+            let mut labels: Vec<_> = entry.labels.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+            labels.sort_unstable();
+            ids.push(series::id(labels.iter().copied()));
+            labels.iter().for_each(|(name, value)| streams.label(name, value));
+            streams.finish_row();
+            entry.metadata.iter().for_each(|(name, value)| attributes.string(name, value));
+            attributes.finish_row();
+        }
+        let empty = || {
+            let mut map = TypedMapBuilder::new();
+            (0..rows).for_each(|_| map.finish_row());
+            Arc::new(map.finish()) as ArrayRef
+        };
+        let mut streams: Option<ArrayRef> = Some(Arc::new(streams.finish()));
+        let mut attributes: Option<ArrayRef> = Some(Arc::new(attributes.finish()));
+        let schema = logs::schema();
+        let columns = schema.fields().iter().map(|field| -> ArrayRef {
+            match field.name().as_str() {
+                logs::TIME => Arc::new(Int64Array::from_iter_values(entries.iter().map(|entry| base + entry.time))),
+                logs::BODY => Arc::new(StringArray::from_iter_values(entries.iter().map(|entry| &entry.line))),
+                logs::STREAM_LABELS => streams.take().unwrap(),
+                logs::STREAM_ID => Arc::new(BinaryArray::from_iter_values(&ids)),
+                logs::ATTRIBUTES => attributes.take().unwrap(),
+                logs::RESOURCE | logs::SCOPE => empty(),
+                _ if field.is_nullable() => new_null_array(field.data_type(), rows),
+                _ if *field.data_type() == DataType::Int32 => Arc::new(Int32Array::from(vec![0; rows])),
+                name => panic!("no value for column {name}"),
+            }
+        });
+        let batch = RecordBatch::try_new(Arc::clone(&schema), columns.collect()).unwrap();
+        self.tables.hot().push(&self.epoch, Table::Logs, batch).unwrap();
+    }
+}
