@@ -431,11 +431,8 @@ impl TypedMap {
             }
             values
         };
-        let string = if present(STRING) {
-            strings.finish_utf8(nulls(STRING))?
-        } else {
-            Arc::new(StringArray::new_null(length))
-        };
+        let string =
+            if present(STRING) { strings.finish_utf8(nulls(STRING))? } else { Arc::new(StringArray::new_null(length)) };
         let int: ArrayRef = if present(INT) {
             let values: Vec<i64> = number(INT).map(|n| n as i64).collect();
             Arc::new(Int64Array::new(ScalarBuffer::from(values), nulls(INT)))

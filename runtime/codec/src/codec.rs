@@ -60,9 +60,7 @@ impl FromStr for Codec {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Self::ALL.into_iter().find(|codec| codec.name() == text).ok_or_else(|| {
-            format!(
-                "unknown codec '{text}': use otlp_traces, otlp_metrics, otlp_logs, remote_write, loki_push or raw"
-            )
+            format!("unknown codec '{text}': use otlp_traces, otlp_metrics, otlp_logs, remote_write, loki_push or raw")
         })
     }
 }

@@ -245,7 +245,10 @@ impl<T: ArrowNativeType> Lists<T> {
         self.data.len() * size_of::<T>() + self.ends.rows() * 4
     }
 
-    pub(crate) fn finish<P: ArrowPrimitiveType<Native = T>>(self, nulls: Option<NullBuffer>) -> Result<ArrayRef, Error> {
+    pub(crate) fn finish<P: ArrowPrimitiveType<Native = T>>(
+        self,
+        nulls: Option<NullBuffer>,
+    ) -> Result<ArrayRef, Error> {
         let values = PrimitiveArray::<P>::new(ScalarBuffer::from(self.data), None);
         list(P::DATA_TYPE, self.ends, Arc::new(values), nulls)
     }

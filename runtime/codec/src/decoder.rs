@@ -8,6 +8,7 @@ use crate::columns::Budget;
 use crate::columns::logs::LogColumns;
 use crate::columns::metrics::MetricColumns;
 use crate::columns::spans::SpanColumns;
+use crate::error::shortened;
 use crate::loki_push::Refusal;
 use crate::otlp::{Context, schema};
 use crate::raw::RawColumns;
@@ -97,7 +98,7 @@ pub(crate) fn fault_error(codec: Codec, fault: &Fault) -> Error {
 pub(crate) fn refusal_error(refusal: Refusal) -> Error {
     match refusal {
         Refusal::Wire(fault) => fault_error(Codec::LokiPush, &fault),
-        Refusal::Text(reason) => Error::Text { codec: Codec::LokiPush, reason },
+        Refusal::Text(reason) => Error::Text { codec: Codec::LokiPush, reason: shortened(reason) },
     }
 }
 

@@ -53,10 +53,10 @@ impl<'a> LabelView<'a> {
     fn new(signal: Signal, batch: &'a RecordBatch, name: &str) -> Result<Self, Error> {
         let map: &MapArray = column(signal, batch, name)?;
         let text = |array: &'a ArrayRef| {
-            array.as_any().downcast_ref::<StringArray>().ok_or_else(|| Error::Shape {
-                signal,
-                reason: format!("the column '{name}' is not a map of strings"),
-            })
+            array
+                .as_any()
+                .downcast_ref::<StringArray>()
+                .ok_or_else(|| Error::Shape { signal, reason: format!("the column '{name}' is not a map of strings") })
         };
         Ok(Self { offsets: map.value_offsets(), keys: text(map.keys())?, values: text(map.values())? })
     }
@@ -64,9 +64,8 @@ impl<'a> LabelView<'a> {
     /// The labels of a row, in the order they stand in; a null value is empty.
     fn row(&self, row: usize) -> impl DoubleEndedIterator<Item = (&'a str, &'a str)> + Clone + use<'a> {
         let (keys, values) = (self.keys, self.values);
-        (self.offsets[row] as usize..self.offsets[row + 1] as usize).map(move |entry| {
-            (keys.value(entry), if values.is_null(entry) { "" } else { values.value(entry) })
-        })
+        (self.offsets[row] as usize..self.offsets[row + 1] as usize)
+            .map(move |entry| (keys.value(entry), if values.is_null(entry) { "" } else { values.value(entry) }))
     }
 }
 

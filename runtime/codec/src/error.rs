@@ -76,3 +76,16 @@ impl From<arrow::error::ArrowError> for Error {
         Self::Build(error.to_string())
     }
 }
+
+/// Longest reason kept, bytes: reasons quote what was sent, which can be as long as the body.
+const MAX_REASON: usize = 500;
+
+/// A reason cut to a length that can be answered and logged.
+pub(crate) fn shortened(mut reason: String) -> String {
+    if reason.len() > MAX_REASON {
+        let cut = (0..=MAX_REASON).rev().find(|&at| reason.is_char_boundary(at)).unwrap_or(0);
+        reason.truncate(cut);
+        reason.push('…');
+    }
+    reason
+}

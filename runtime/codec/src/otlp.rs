@@ -154,7 +154,8 @@ fn walk_scope<'a, C>(
                 let budget = &mut context.budget;
                 let columns = origin_of(columns);
                 columns.push(&origin, service_name);
-                if !columns.resource.end_shared_row(resource, budget) || !columns.scope.end_shared_row(&mut shared, budget)
+                if !columns.resource.end_shared_row(resource, budget)
+                    || !columns.scope.end_shared_row(&mut shared, budget)
                 {
                     return Err(no_room(fields.at()));
                 }

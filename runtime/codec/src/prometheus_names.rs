@@ -179,9 +179,7 @@ pub(crate) fn push_label_name(out: &mut Vec<u8>, key: &str, escapes: bool) {
     let bytes = key.as_bytes();
     match bytes {
         [b'0'..=b'9', ..] => out.extend_from_slice(b"key_"),
-        [b'_', second, ..] if *second != b'_' && key.is_ascii() && (*second).is_ascii_alphanumeric() => {
-            out.extend_from_slice(b"key");
-        }
+        [b'_', second, ..] if second.is_ascii_alphanumeric() => out.extend_from_slice(b"key"),
         [first, ..] if !first.is_ascii_alphanumeric() && *first != b'_' => {
             // What becomes a single leading underscore is prefixed like one.
             let mut rest = key.chars();

@@ -12,6 +12,7 @@ mod metadata;
 pub(crate) use metadata::MetadataMemory;
 
 use crate::columns::metrics::{Family, Instant, MetricColumns, kind};
+use crate::error::shortened;
 use crate::otlp::{Context, no_room};
 use crate::wire::{FIXED64, Fault, Reader, Result, VARINT};
 use histogram::HistogramReader;
@@ -35,7 +36,7 @@ impl Outcome {
     pub(crate) fn reject(&mut self, reason: impl FnOnce() -> String) {
         self.rejected += 1;
         if self.reason.is_none() {
-            self.reason = Some(reason());
+            self.reason = Some(shortened(reason()));
         }
     }
 }

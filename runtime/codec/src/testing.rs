@@ -11,8 +11,8 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, Instrumentati
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, LogsData, ResourceLogs, ScopeLogs};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status, TracesData, span};
-use prost::Message as _;
 use proptest::prelude::*;
+use prost::Message as _;
 use std::sync::Arc;
 
 pub(crate) const SECOND: u64 = 1_000_000_000;
@@ -165,7 +165,9 @@ pub(crate) fn a_span(trace: u8, id: u8) -> Span {
             key_value("raw", Value::BytesValue(vec![0, 255])),
             key_value(
                 "list",
-                Value::ArrayValue(ArrayValue { values: vec![any_of(Value::IntValue(1)), any_of(Value::StringValue("a\"b\n".into()))] }),
+                Value::ArrayValue(ArrayValue {
+                    values: vec![any_of(Value::IntValue(1)), any_of(Value::StringValue("a\"b\n".into()))],
+                }),
             ),
             key_value(
                 "map",
@@ -222,7 +224,11 @@ pub(crate) fn some_traces() -> TracesData {
             },
             ResourceSpans {
                 resource: None,
-                scope_spans: vec![ScopeSpans { scope: None, spans: vec![a_span(3, 4), a_span(2, 5)], schema_url: String::new() }],
+                scope_spans: vec![ScopeSpans {
+                    scope: None,
+                    spans: vec![a_span(3, 4), a_span(2, 5)],
+                    schema_url: String::new(),
+                }],
                 schema_url: String::new(),
             },
         ],
@@ -307,12 +313,15 @@ pub(crate) fn wrap(number: u32, messages: &[Vec<u8>]) -> Vec<u8> {
 pub(crate) fn good_bodies() -> Vec<(Codec, Vec<u8>)> {
     let write_request = wrap(1, &[series_v1(&[("__name__", "up"), ("job", "a")], &[(1.0, 1_000), (0.5, 2_000)])]);
     let loki_entry = {
-        let mut entry = wrap(1, &[{
-            let mut time = Vec::new();
-            varint(&mut time, 1, 1_700_000_000);
-            varint(&mut time, 2, 5);
-            time
-        }]);
+        let mut entry = wrap(
+            1,
+            &[{
+                let mut time = Vec::new();
+                varint(&mut time, 1, 1_700_000_000);
+                varint(&mut time, 2, 5);
+                time
+            }],
+        );
         write::bytes(&mut entry, 2, b"line");
         write::bytes(&mut entry, 3, &pair("k", "v"));
         entry

@@ -7,6 +7,7 @@ use crate::columns::Budget;
 use crate::columns::logs::LogColumns;
 use crate::columns::metrics::MetricColumns;
 use crate::decoder::{fault_error, refusal_error};
+use crate::error::shortened;
 use crate::loki_push::Encoding;
 use crate::otlp::schema::{self, Item, Kind, Shape};
 use crate::otlp::{Context, is_zero, json};
@@ -65,7 +66,7 @@ pub(crate) fn otlp_protobuf<'a>(
         return Ok(Cow::Borrowed(body));
     }
     let protobuf =
-        json::to_protobuf(body, shape).map_err(|error| Error::Text { codec, reason: error.to_string() })?;
+        json::to_protobuf(body, shape).map_err(|error| Error::Text { codec, reason: shortened(error.to_string()) })?;
     Ok(Cow::Owned(protobuf))
 }
 
@@ -137,10 +138,14 @@ fn walk(reader: Reader<'_>, shape: &'static Shape, mut lists: u32, tally: &mut T
             kind => number_field(&mut fields, kind, field.repeated, wire)?,
         }
     }
-    for field in shape.fields {
-        match field.kind {
-            Kind::RequiredId(_, reason) if ids & 1 << field.number == 0 => return Err(Fault::new(reader.at(), reason)),
-            _ => {}
+    if shape.required {
+        for field in shape.fields {
+            match field.kind {
+                Kind::RequiredId(_, reason) if ids & 1 << field.number == 0 => {
+                    return Err(Fault::new(reader.at(), reason));
+                }
+                _ => {}
+            }
         }
     }
     if let Some(refusal) = shape.refusal {

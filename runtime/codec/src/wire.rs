@@ -194,7 +194,8 @@ impl<'a> Reader<'a> {
     pub(crate) fn time(&mut self, wire: u32) -> Result<i64> {
         let start = self.at();
         let value = self.fixed64(wire)?;
-        i64::try_from(value).map_err(|_| Fault::new(start, "a time lies after the year 2262: nanoseconds don't fit 63 bits"))
+        i64::try_from(value)
+            .map_err(|_| Fault::new(start, "a time lies after the year 2262: nanoseconds don't fit 63 bits"))
     }
 
     /// A length-delimited field.

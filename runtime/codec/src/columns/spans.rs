@@ -82,10 +82,7 @@ pub(crate) struct Origin<'a> {
 
 impl Origin<'_> {
     pub(crate) fn bytes(&self) -> usize {
-        self.resource_schema_url.len()
-            + self.scope_name.len()
-            + self.scope_version.len()
-            + self.scope_schema_url.len()
+        self.resource_schema_url.len() + self.scope_name.len() + self.scope_version.len() + self.scope_schema_url.len()
     }
 }
 

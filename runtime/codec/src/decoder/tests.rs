@@ -4,8 +4,8 @@ use crate::testing::{a_resource, a_scope, a_span, decode, good_bodies, key_value
 use crate::{Codec, Config, Decoder, Error, validate};
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, TracesData};
-use prost::Message as _;
 use proptest::prelude::*;
+use prost::Message as _;
 use weft_model::ErrorKind;
 
 #[test]

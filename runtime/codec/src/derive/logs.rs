@@ -131,7 +131,7 @@ fn levels(batch: &RecordBatch, config: &LogsConfig) -> Result<ArrayRef, Error> {
             continue;
         }
         out.append_row(&attributes, row);
-        let from_labels = fields.first(labels.row(row).map(|(name, value)| (name, value)));
+        let from_labels = fields.first(labels.row(row));
         if let Some((_, level)) = from_labels {
             out.string(DETECTED_LEVEL, normalise(level));
             out.end_row();

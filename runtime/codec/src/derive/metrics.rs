@@ -38,8 +38,7 @@ pub(super) fn derive(batch: RecordBatch) -> Result<RecordBatch, Error> {
         ids.push(&xxh3_128(&input).to_be_bytes());
     }
     let (min, max) = times(&batch)?;
-    let replaced =
-        [(metrics::SERIES_ID, ids.finish_binary(None)?), (metrics::MIN_TIME, min), (metrics::MAX_TIME, max)];
+    let replaced = [(metrics::SERIES_ID, ids.finish_binary(None)?), (metrics::MIN_TIME, min), (metrics::MAX_TIME, max)];
     with_columns(&batch, replaced)
 }
 

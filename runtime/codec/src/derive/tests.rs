@@ -3,11 +3,13 @@
 use super::{derive, with_columns};
 use crate::columns::LabelMap;
 use crate::otlp::metrics::tests::some_metrics;
-use crate::testing::{a_record, any_of, attributes, decode, get, key_value, labels, pairs, series_v1, some_traces, string, wrap};
+use crate::testing::{
+    a_record, any_of, attributes, decode, get, key_value, labels, pairs, series_v1, some_traces, string, wrap,
+};
 use crate::{Codec, Config, Error, LogsConfig};
 use arrow::array::{ArrayRef, BinaryArray, Int64Array, RecordBatch, StringArray};
-use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, LogsData, ResourceLogs, ScopeLogs};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use prost::Message as _;
@@ -45,7 +47,10 @@ fn stream(batch: &RecordBatch, row: usize) -> Vec<(String, String)> {
 fn stream_labels_of_otlp_come_from_the_resource() {
     let record = || a_record(None);
     let batch = otlp_logs(vec![
-        (vec![string("service.name", "api"), string("k8s.pod.name", "p"), string("other", "x")], vec![record(), record()]),
+        (
+            vec![string("service.name", "api"), string("k8s.pod.name", "p"), string("other", "x")],
+            vec![record(), record()],
+        ),
         (vec![key_value("container.name", Value::IntValue(5))], vec![record()]),
         (vec![string("service.name", "api")], vec![record()]),
         (vec![], vec![record()]),
@@ -61,10 +66,12 @@ fn stream_labels_of_otlp_come_from_the_resource() {
 
 #[test]
 fn streams_of_loki_get_a_service_name_once() {
-    let batch = loki(r#"{"streams":[
+    let batch = loki(
+        r#"{"streams":[
         {"stream":{"job":"j","app":"a"},"values":[["1","x"],["2","y"]]},
         {"stream":{"service_name":"s","app":"a"},"values":[["1","x"]]},
-        {"stream":{"__pattern__":"p"},"values":[["1","x"]]}]}"#);
+        {"stream":{"__pattern__":"p"},"values":[["1","x"]]}]}"#,
+    );
     assert_eq!(stream(&batch, 0), pairs(&[("app", "a"), ("job", "j"), ("service_name", "a")]));
     assert_eq!(stream(&batch, 1), stream(&batch, 0));
     assert_eq!(stream(&batch, 2), pairs(&[("app", "a"), ("service_name", "s")]));
@@ -93,22 +100,30 @@ fn the_level_comes_from_labels_then_attributes_then_severity_then_the_line() {
         body: line("level=debug"),
         ..LogRecord::default()
     };
-    let batch = otlp_logs(vec![(vec![], vec![
-        record(17, "", vec![]),
-        record(9, "Warning", vec![]),
-        record(9, "Warning", vec![string("level", "TRC")]),
-        record(9, "Warning", vec![string("SEVERITY_TEXT", "TRC")]),
-        record(0, "", vec![]),
-        record(0, "", vec![string("x", "1"), string("detected_level", "ERR"), key_value("n", Value::IntValue(1))]),
-        record(0, "", vec![string("level", "")]),
-        LogRecord::default(),
-    ])]);
+    let batch = otlp_logs(vec![(
+        vec![],
+        vec![
+            record(17, "", vec![]),
+            record(9, "Warning", vec![]),
+            record(9, "Warning", vec![string("level", "TRC")]),
+            record(9, "Warning", vec![string("SEVERITY_TEXT", "TRC")]),
+            record(0, "", vec![]),
+            record(0, "", vec![string("x", "1"), string("detected_level", "ERR"), key_value("n", Value::IntValue(1))]),
+            record(0, "", vec![string("level", "")]),
+            LogRecord::default(),
+        ],
+    )]);
     assert_eq!(levels(&batch), ["error", "warn", "trace", "warn", "debug", "error", "none", "unknown"]);
-    assert_eq!(attributes(&batch, logs::ATTRIBUTES, 5), pairs(&[("x", "string:1"), ("detected_level", "string:error"), ("n", "int:1")]));
+    assert_eq!(
+        attributes(&batch, logs::ATTRIBUTES, 5),
+        pairs(&[("x", "string:1"), ("detected_level", "string:error"), ("n", "int:1")])
+    );
 
-    let batch = loki(r#"{"streams":[
+    let batch = loki(
+        r#"{"streams":[
         {"stream":{"level":"Info"},"values":[["1","error",{"level":"debug"}]]},
-        {"stream":{"app":"a"},"values":[["1","an error: x",{"lvl":"debug"}],["2","an error: x"],["3","{\"level\":\"fatal\"}"]]}]}"#);
+        {"stream":{"app":"a"},"values":[["1","an error: x",{"lvl":"debug"}],["2","an error: x"],["3","{\"level\":\"fatal\"}"]]}]}"#,
+    );
     assert_eq!(levels(&batch), ["info", "debug", "error", "fatal"]);
 }
 
@@ -125,11 +140,14 @@ fn levels_and_service_names_can_be_switched_off() {
 #[test]
 fn series_ids_hash_all_labels_in_order() {
     let series = |labels: &[(&str, &str)]| series_v1(labels, &[(1.0, 5), (1.0, 3)]);
-    let body = wrap(1, &[
-        series(&[("__name__", "up"), ("job", "j")]),
-        series(&[("A", "1"), ("__name__", "up")]),
-        series(&[("__name__", "up")]),
-    ]);
+    let body = wrap(
+        1,
+        &[
+            series(&[("__name__", "up"), ("job", "j")]),
+            series(&[("A", "1"), ("__name__", "up")]),
+            series(&[("__name__", "up")]),
+        ],
+    );
     let batch = derived(Signal::Metrics, decode(Codec::RemoteWrite, &body));
     let ids: &BinaryArray = get(&batch, metrics::SERIES_ID);
     assert_eq!(ids.value(0), series::id([("__name__", "up"), ("job", "j")]));
@@ -141,7 +159,10 @@ fn series_ids_hash_all_labels_in_order() {
 
 #[test]
 fn labels_a_module_left_in_disorder_are_put_in_order() {
-    let body = wrap(1, &[series_v1(&[("__name__", "up"), ("x", "y")], &[(1.0, 1)]), series_v1(&[("__name__", "b")], &[(1.0, 1)])]);
+    let body = wrap(
+        1,
+        &[series_v1(&[("__name__", "up"), ("x", "y")], &[(1.0, 1)]), series_v1(&[("__name__", "b")], &[(1.0, 1)])],
+    );
     let batch = decode(Codec::RemoteWrite, &body);
     let mut edited = LabelMap::default();
     for (key, value) in [("z", "1"), ("a", "old"), ("empty", ""), ("__name__", "no"), ("a", "new")] {

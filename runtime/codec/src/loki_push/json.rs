@@ -77,9 +77,9 @@ impl<'de: 'a, 'a> Deserialize<'de> for Entry<'a> {
                 let Some(Text(time)) = seq.next_element()? else {
                     return Err(A::Error::custom("an entry has no timestamp"));
                 };
-                let time: i64 = time.parse().map_err(|_| {
-                    A::Error::custom(format!("the timestamp '{time}' is not a number of nanoseconds"))
-                })?;
+                let time: i64 = time
+                    .parse()
+                    .map_err(|_| A::Error::custom(format!("the timestamp '{time}' is not a number of nanoseconds")))?;
                 if time < 0 {
                     return Err(A::Error::custom(BAD_TIME));
                 }

@@ -182,16 +182,32 @@ mod tests {
     #[test]
     fn escapes_are_those_of_go() {
         assert_eq!(parse(r#"{a="\"\\\n\t\x41\u00e9\U0001F600\101"}"#), labels(&[("a", "\"\\\n\tA\u{e9}\u{1f600}A")]));
-        for bad in [r#"{a="\q"}"#, r#"{a="\x4"}"#, r#"{a="\xff"}"#, r#"{a="\ud800"}"#, r#"{a="\777"}"#, r#"{a="\x+1"}"#] {
+        for bad in [r#"{a="\q"}"#, r#"{a="\x4"}"#, r#"{a="\xff"}"#, r#"{a="\ud800"}"#, r#"{a="\777"}"#, r#"{a="\x+1"}"#]
+        {
             assert!(parse(bad).is_err(), "{bad}");
         }
     }
 
     #[test]
     fn what_is_no_label_set_is_refused() {
-        for bad in ["", "{", "{}", "a=\"b\"", "{a}", "{a=b}", "{a=\"b\"", "{a=\"b\"} x", "{1a=\"b\"}", "{a=\"b\" c=\"d\"}",
-            "{a!=\"b\"}", "{a=\"1\",a=\"2\"}", "{a=\"\"}", "{\u{e9}=\"b\"}", "{,}", "{\"\"=\"x\"}"]
-        {
+        for bad in [
+            "",
+            "{",
+            "{}",
+            "a=\"b\"",
+            "{a}",
+            "{a=b}",
+            "{a=\"b\"",
+            "{a=\"b\"} x",
+            "{1a=\"b\"}",
+            "{a=\"b\" c=\"d\"}",
+            "{a!=\"b\"}",
+            "{a=\"1\",a=\"2\"}",
+            "{a=\"\"}",
+            "{\u{e9}=\"b\"}",
+            "{,}",
+            "{\"\"=\"x\"}",
+        ] {
             assert!(parse(bad).is_err(), "{bad}");
         }
         assert!(parse("{a}").unwrap_err().contains("at byte 2"));

@@ -17,7 +17,10 @@ fn streams_become_rows_with_their_labels() {
     assert_eq!(batch.num_rows(), 3);
     let body: &StringArray = get(&batch, logs::BODY);
     assert_eq!((body.value(0), body.value(1), body.value(2)), ("first", "second", "third"));
-    assert_eq!(get::<Int64Array>(&batch, logs::TIME).values(), &[1_700_000_000_000_000_001, 1_700_000_000_000_000_000, 5]);
+    assert_eq!(
+        get::<Int64Array>(&batch, logs::TIME).values(),
+        &[1_700_000_000_000_000_001, 1_700_000_000_000_000_000, 5]
+    );
     assert_eq!(get::<Int32Array>(&batch, logs::BODY_TYPE).values(), &[1, 1, 1]);
     for row in 0..2 {
         assert_eq!(labels(&batch, logs::STREAM_LABELS, row), pairs(&[("a", "1"), ("b", "2")]));
@@ -91,7 +94,8 @@ fn what_loki_refuses_is_refused() {
 fn the_content_type_says_which_encoding() {
     let push = |header: &str, body: &[u8]| {
         let headers = content_type(header);
-        let pushed = Decoder::new(Codec::LokiPush, &Config::default()).push(&Message { headers: &headers, ..message(body) });
+        let pushed =
+            Decoder::new(Codec::LokiPush, &Config::default()).push(&Message { headers: &headers, ..message(body) });
         assert_eq!(pushed.is_ok(), validate(Codec::LokiPush, Some(header), body).is_ok());
         pushed
     };

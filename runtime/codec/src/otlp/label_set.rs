@@ -52,10 +52,15 @@ impl LabelSet {
     /// Adds a common label whose name is as it shall be.
     pub(crate) fn common(&mut self, key: &str, value: &str, rank: Rank) {
         self.text.truncate(self.common_text);
-        let label = write(&mut self.text, rank, |out| out.extend_from_slice(key.as_bytes()), |out| {
-            out.extend_from_slice(value.as_bytes());
-            Ok(())
-        });
+        let label = write(
+            &mut self.text,
+            rank,
+            |out| out.extend_from_slice(key.as_bytes()),
+            |out| {
+                out.extend_from_slice(value.as_bytes());
+                Ok(())
+            },
+        );
         self.common_text = self.text.len();
         self.common.extend(label.ok());
     }
@@ -95,9 +100,12 @@ impl LabelSet {
         if key.is_empty() || key == "__name__" {
             return Ok(());
         }
-        let label = write(&mut self.text, Rank::Attribute, |out| push_label_name(out, key, escapes), |out| {
-            write_text(out, value, out.len().saturating_add(limit))
-        })?;
+        let label = write(
+            &mut self.text,
+            Rank::Attribute,
+            |out| push_label_name(out, key, escapes),
+            |out| write_text(out, value, out.len().saturating_add(limit)),
+        )?;
         if !label.value.is_empty() {
             self.labels.push(label);
         }
@@ -109,7 +117,9 @@ impl LabelSet {
     pub(crate) fn finish(&mut self) {
         let Self { text, labels, .. } = self;
         // Stable: attributes of one label stay in the order of their own names.
-        labels.sort_by(|left, right| text[left.key.clone()].cmp(&text[right.key.clone()]).then(left.rank.cmp(&right.rank)));
+        labels.sort_by(|left, right| {
+            text[left.key.clone()].cmp(&text[right.key.clone()]).then(left.rank.cmp(&right.rank))
+        });
         let mut kept = 0;
         for index in 0..labels.len() {
             let label = labels[index].clone();

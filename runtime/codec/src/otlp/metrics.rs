@@ -38,7 +38,8 @@ pub(crate) fn decode(
     context: &mut Context,
     config: &MetricsConfig,
 ) -> Result<Outcome> {
-    let mut decoder = Metrics { config, labels: LabelSet::default(), points: Points::default(), outcome: Outcome::default() };
+    let mut decoder =
+        Metrics { config, labels: LabelSet::default(), points: Points::default(), outcome: Outcome::default() };
     let mut targets = Vec::new();
     let mut reader = Reader::new(body);
     while let Some((number, wire)) = reader.field()? {
@@ -122,7 +123,14 @@ impl<'a> Metrics<'a, '_> {
                 listed(&config.promote_resource_attributes)
             };
             if promoted {
-                self.labels.common_attribute("", key, value, Rank::Promoted, config.translation_strategy.escapes(), context.limit)?;
+                self.labels.common_attribute(
+                    "",
+                    key,
+                    value,
+                    Rank::Promoted,
+                    config.translation_strategy.escapes(),
+                    context.limit,
+                )?;
             }
         }
         Ok(())
@@ -149,7 +157,13 @@ impl<'a> Metrics<'a, '_> {
         Ok(())
     }
 
-    fn scope(&mut self, reader: Reader<'a>, columns: &mut MetricColumns, context: &mut Context, times: &mut Span) -> Result<()> {
+    fn scope(
+        &mut self,
+        reader: Reader<'a>,
+        columns: &mut MetricColumns,
+        context: &mut Context,
+        times: &mut Span,
+    ) -> Result<()> {
         let (mut name, mut version, mut schema_url) = ("", "", "");
         let mut attributes = Vec::new();
         let mut fields = reader;
@@ -188,7 +202,13 @@ impl<'a> Metrics<'a, '_> {
         Ok(())
     }
 
-    fn metric(&mut self, reader: Reader<'a>, columns: &mut MetricColumns, context: &mut Context, times: &mut Span) -> Result<()> {
+    fn metric(
+        &mut self,
+        reader: Reader<'a>,
+        columns: &mut MetricColumns,
+        context: &mut Context,
+        times: &mut Span,
+    ) -> Result<()> {
         let (mut name, mut help, mut unit) = ("", "", "");
         let mut data = None;
         let mut fields = reader;
@@ -315,7 +335,11 @@ impl<'a> Metrics<'a, '_> {
         }
         let interval = self.config.target_info_interval_ms.clamp(1, i64::MAX / 1_000_000) * 1_000_000;
         let steps = (latest.saturating_sub(earliest) / interval).min(MAX_TARGET_SAMPLES);
-        let first = if steps == MAX_TARGET_SAMPLES { latest.saturating_sub(steps.saturating_mul(interval)).max(0) } else { earliest };
+        let first = if steps == MAX_TARGET_SAMPLES {
+            latest.saturating_sub(steps.saturating_mul(interval)).max(0)
+        } else {
+            earliest
+        };
         let mut instants = Vec::new();
         let mut time = first;
         while time < latest && (instants.len() as i64) < MAX_TARGET_SAMPLES {
@@ -342,7 +366,11 @@ impl<'a> Metrics<'a, '_> {
 }
 
 /// Collects the attributes in field `number` of a message.
-pub(crate) fn read_attributes<'a>(mut reader: Reader<'a>, number: u32, out: &mut Vec<(&'a str, Value<'a>)>) -> Result<()> {
+pub(crate) fn read_attributes<'a>(
+    mut reader: Reader<'a>,
+    number: u32,
+    out: &mut Vec<(&'a str, Value<'a>)>,
+) -> Result<()> {
     while let Some((found, wire)) = reader.field()? {
         if found == number {
             out.push(key_value(reader.message(wire)?)?);

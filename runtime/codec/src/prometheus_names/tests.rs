@@ -65,6 +65,8 @@ fn label_names_are_escaped_as_prometheus_does() {
         ("1st", "key_1st"),
         ("_x", "key_x"),
         (".x", "key_x"),
+        ("_aé", "key_a_"),
+        ("_.a", "__a"),
         ("__x", "__x"),
         ("__reserved__", "__reserved__"),
         ("é", "_"),

@@ -262,4 +262,3 @@ fn reduce(buckets: &mut Buckets, by: u32) -> std::result::Result<(), String> {
     *buckets = reduced;
     Ok(())
 }
-

@@ -45,7 +45,8 @@ fn push(body: &[u8]) -> (RecordBatch, usize) {
 
 #[test]
 fn a_series_becomes_a_row_with_its_samples() {
-    let body = wrap(1, &[series_v1(&[("__name__", "up"), ("b", "2"), ("a", "1"), ("empty", "")], &[(1.5, 10), (2.0, 20)])]);
+    let body =
+        wrap(1, &[series_v1(&[("__name__", "up"), ("b", "2"), ("a", "1"), ("empty", "")], &[(1.5, 10), (2.0, 20)])]);
     let (batch, rejected) = push(&body);
     assert_eq!((batch.num_rows(), rejected), (1, 0));
     assert_eq!(name(&batch, 0), "up");
@@ -89,12 +90,15 @@ fn only_what_integers_give_back_bit_for_bit_is_kept_as_integers() {
 
 #[test]
 fn series_with_invalid_labels_are_skipped_and_counted() {
-    let body = wrap(1, &[
-        series_v1(&[("job", "no name")], &[(1.0, 1)]),
-        series_v1(&[("__name__", "a"), ("x", "1"), ("x", "2")], &[(1.0, 1)]),
-        series_v1(&[("__name__", "a"), ("", "1")], &[(1.0, 1)]),
-        series_v1(&[("__name__", "good")], &[(1.0, 1)]),
-    ]);
+    let body = wrap(
+        1,
+        &[
+            series_v1(&[("job", "no name")], &[(1.0, 1)]),
+            series_v1(&[("__name__", "a"), ("x", "1"), ("x", "2")], &[(1.0, 1)]),
+            series_v1(&[("__name__", "a"), ("", "1")], &[(1.0, 1)]),
+            series_v1(&[("__name__", "good")], &[(1.0, 1)]),
+        ],
+    );
     let (batch, rejected) = push(&body);
     assert_eq!((batch.num_rows(), rejected), (1, 3));
     assert_eq!(name(&batch, 0), "good");
@@ -125,12 +129,15 @@ fn exemplars_sent_apart_join_the_series_before_them() {
     let labels_of_series = [("__name__", "m"), ("a", "1")];
     let trace = "0123456789abcdef0123456789abcdef";
     let with = |exemplar: Vec<u8>| [series_v1(&labels_of_series, &[]), wrap(3, &[exemplar])].concat();
-    let body = wrap(1, &[
-        series_v1(&labels_of_series, &[(1.0, 100)]),
-        with(exemplar_v1(&[("trace_id", trace), ("user", "u")], 0.5, 99)),
-        with(exemplar_v1(&[("trace_id", "SHOUTED"), ("span_id", "00000000000000ff")], 0.75, 98)),
-        [series_v1(&[("__name__", "other")], &[]), wrap(3, &[exemplar_v1(&[], 2.0, 97)])].concat(),
-    ]);
+    let body = wrap(
+        1,
+        &[
+            series_v1(&labels_of_series, &[(1.0, 100)]),
+            with(exemplar_v1(&[("trace_id", trace), ("user", "u")], 0.5, 99)),
+            with(exemplar_v1(&[("trace_id", "SHOUTED"), ("span_id", "00000000000000ff")], 0.75, 98)),
+            [series_v1(&[("__name__", "other")], &[]), wrap(3, &[exemplar_v1(&[], 2.0, 97)])].concat(),
+        ],
+    );
     let (batch, _) = push(&body);
     assert_eq!(batch.num_rows(), 2);
     let exemplars = structs(&batch, metrics::EXEMPLARS, 0);
@@ -232,7 +239,8 @@ fn version_2_refuses_series_it_cannot_resolve_and_keeps_the_rest() {
         series
     };
     let symbols = ["", "__name__", "m"];
-    let body = v2(&symbols, &[series(&[1, 2], true), series(&[1, 9], true), series(&[1, 2, 1], true), series(&[1, 2], false)]);
+    let body =
+        v2(&symbols, &[series(&[1, 2], true), series(&[1, 9], true), series(&[1, 2, 1], true), series(&[1, 2], false)]);
     let (batch, rejected) = push(&body);
     assert_eq!((batch.num_rows(), rejected), (1, 3));
     assert!(validate(Codec::RemoteWrite, None, &v2(&["x"], &[])).is_err());
@@ -304,7 +312,11 @@ pub(crate) fn request_with_histograms() -> Vec<u8> {
     with_histograms(&[integer_histogram(3, 8, &[(-2, 2), (1, 1)], &[2, 1, -1]), custom])
 }
 
-fn numbers<T: arrow::datatypes::ArrowPrimitiveType>(histograms: &StructArray, name: &str, row: usize) -> Vec<T::Native> {
+fn numbers<T: arrow::datatypes::ArrowPrimitiveType>(
+    histograms: &StructArray,
+    name: &str,
+    row: usize,
+) -> Vec<T::Native> {
     let lists = histograms.column_by_name(name).unwrap().as_list::<i32>().value(row);
     lists.as_primitive::<T>().values().to_vec()
 }

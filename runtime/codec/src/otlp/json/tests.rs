@@ -37,10 +37,20 @@ fn json_as_others_write_it_is_read() {
     assert_eq!(get::<Int32Array>(&batch, spans::FLAGS).value(0), 257);
     assert_eq!(get::<Int32Array>(&batch, spans::STATUS_CODE).value(0), 2);
     assert_eq!(get::<StringArray>(&batch, spans::SERVICE_NAME).value(0), "web");
-    assert_eq!(attributes(&batch, spans::ATTRIBUTES, 0), pairs(&[
-        ("i", "int:-42"), ("j", "int:42"), ("d", "double:2"), ("n", "double:NaN"), ("b", "bytes:+/8="), ("t", "bool:true"),
-        ("e", "none:"), ("a", r#"json:["x",null]"#), ("k", r#"json:{"y":false}"#),
-    ]));
+    assert_eq!(
+        attributes(&batch, spans::ATTRIBUTES, 0),
+        pairs(&[
+            ("i", "int:-42"),
+            ("j", "int:42"),
+            ("d", "double:2"),
+            ("n", "double:NaN"),
+            ("b", "bytes:+/8="),
+            ("t", "bool:true"),
+            ("e", "none:"),
+            ("a", r#"json:["x",null]"#),
+            ("k", r#"json:{"y":false}"#),
+        ])
+    );
     assert_eq!(get::<ListArray>(&batch, spans::EVENTS).value(0).len(), 1);
     assert_eq!(validate(Codec::OtlpTraces, Some("application/json"), SPANS.as_bytes()).unwrap().items, 1);
 }

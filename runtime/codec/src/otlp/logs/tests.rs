@@ -9,8 +9,8 @@ use arrow::array::{Array, BinaryArray, Int32Array, Int64Array, RecordBatch, Stri
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue};
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, LogsData, ResourceLogs, ScopeLogs};
-use prost::Message as _;
 use proptest::prelude::*;
+use prost::Message as _;
 use weft_model::logs;
 
 fn wrapped(records: Vec<LogRecord>) -> Vec<u8> {
@@ -43,7 +43,9 @@ fn records_are_decoded_with_all_their_parts() {
     // The second record has nothing: its time is the message's, the rest is null or empty.
     assert_eq!(long(logs::TIME).value(1), 1_700_000_000_000_000_000);
     assert_eq!(body(&batch, 1), None);
-    for name in [logs::OBSERVED_TIME, logs::SEVERITY_TEXT, logs::TRACE_ID, logs::SPAN_ID, logs::EVENT_NAME, logs::STREAM_ID] {
+    for name in
+        [logs::OBSERVED_TIME, logs::SEVERITY_TEXT, logs::TRACE_ID, logs::SPAN_ID, logs::EVENT_NAME, logs::STREAM_ID]
+    {
         assert!(batch.column_by_name(name).unwrap().is_null(1), "{name}");
     }
 }

@@ -278,7 +278,7 @@ impl Writer<'_> {
             return Ok(false);
         }
         let Points { histogram, counts, negative_counts, .. } = points;
-        let down = (point.scale - MAX_SCHEMA).max(0).min(62) as u32;
+        let down = (point.scale - MAX_SCHEMA).clamp(0, 62) as u32;
         histogram.schema = point.scale.min(MAX_SCHEMA);
         histogram.zero_threshold =
             if point.zero_threshold > 0.0 { point.zero_threshold } else { DEFAULT_ZERO_THRESHOLD };

@@ -2,7 +2,9 @@
 
 use crate::testing::{a_resource, a_scope, decode_with, get, key_value, labels, labels_of, message, pairs, string};
 use crate::{Codec, Config, Decoder, MetricsConfig, NameStrategy, validate};
-use arrow::array::{Array, AsArray, Int32Array, Int64Array, ListArray, MapArray, RecordBatch, StringArray, StructArray};
+use arrow::array::{
+    Array, AsArray, Int32Array, Int64Array, ListArray, MapArray, RecordBatch, StringArray, StructArray,
+};
 use arrow::datatypes::{Float64Type, Int32Type, Int64Type};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
@@ -144,20 +146,23 @@ fn structs(batch: &RecordBatch, name: &str, row: usize) -> StructArray {
 #[test]
 fn every_kind_becomes_the_series_prometheus_makes_of_it() {
     let batch = decode(some_metrics(), MetricsConfig::default());
-    assert_eq!(names(&batch), [
-        "cpu_usage_ratio",
-        "network_io_bytes_total",
-        "latency_seconds_sum",
-        "latency_seconds_count",
-        "latency_seconds_bucket",
-        "latency_seconds_bucket",
-        "latency_seconds_bucket",
-        "sizes_bytes",
-        "rpc_sum",
-        "rpc_count",
-        "rpc",
-        "target_info",
-    ]);
+    assert_eq!(
+        names(&batch),
+        [
+            "cpu_usage_ratio",
+            "network_io_bytes_total",
+            "latency_seconds_sum",
+            "latency_seconds_count",
+            "latency_seconds_bucket",
+            "latency_seconds_bucket",
+            "latency_seconds_bucket",
+            "sizes_bytes",
+            "rpc_sum",
+            "rpc_count",
+            "rpc",
+            "target_info",
+        ]
+    );
     let kinds = get::<Int32Array>(&batch, metrics::KIND).values();
     assert_eq!(kinds, &[1, 2, 3, 3, 3, 3, 3, 3, 4, 4, 4, 1]);
     let of = |row: usize| labels(&batch, metrics::LABELS, row);
@@ -208,8 +213,19 @@ fn long_exemplar_attributes_are_left_out() {
 fn exponential_histograms_become_native_ones() {
     let batch = decode(data(None, vec![exponential(3)]), MetricsConfig::default());
     let histogram = structs(&batch, metrics::HISTOGRAMS, 0);
-    let ints = |name: &str| histogram.column_by_name(name).unwrap().as_list::<i32>().value(0).as_primitive::<Int32Type>().values().to_vec();
-    let counts = |name: &str| histogram.column_by_name(name).unwrap().as_list::<i32>().value(0).as_primitive::<Float64Type>().values().to_vec();
+    let ints = |name: &str| {
+        histogram.column_by_name(name).unwrap().as_list::<i32>().value(0).as_primitive::<Int32Type>().values().to_vec()
+    };
+    let counts = |name: &str| {
+        histogram
+            .column_by_name(name)
+            .unwrap()
+            .as_list::<i32>()
+            .value(0)
+            .as_primitive::<Float64Type>()
+            .values()
+            .to_vec()
+    };
     let float = |name: &str| histogram.column_by_name(name).unwrap().as_primitive::<Float64Type>().value(0);
     // OTLP's buckets -1, 1 and 5 are Prometheus's 0, 2 and 6; a gap of three opens a span.
     assert_eq!((ints("positive_offsets"), ints("positive_lengths")), (vec![0, 3], vec![3, 1]));
@@ -259,7 +275,8 @@ fn a_point_without_a_value_is_stale() {
 
 #[test]
 fn label_collisions_are_joined_in_the_order_of_their_keys() {
-    let attributes = vec![string("a.b", "2"), string("a_b", "3"), string("a-b", "1"), string("le", ""), string("__name__", "x")];
+    let attributes =
+        vec![string("a.b", "2"), string("a_b", "3"), string("a-b", "1"), string("le", ""), string("__name__", "x")];
     let batch = decode(data(None, vec![gauge("g", "", attributes)]), MetricsConfig::default());
     assert_eq!(labels(&batch, metrics::LABELS, 0), pairs(&[("a_b", "1;2;3")]));
 }
@@ -273,7 +290,8 @@ fn job_and_instance_replace_attributes_and_identify_target_info() {
         string("os", "linux"),
     ];
     let resource = Resource { attributes: attributes.clone(), ..Resource::default() };
-    let batch = decode(data(Some(resource), vec![gauge("g", "", vec![string("job", "mine")])]), MetricsConfig::default());
+    let batch =
+        decode(data(Some(resource), vec![gauge("g", "", vec![string("job", "mine")])]), MetricsConfig::default());
     assert_eq!(labels(&batch, metrics::LABELS, 0), pairs(&[("instance", "i-1"), ("job", "shop/api")]));
     assert_eq!(labels(&batch, metrics::LABELS, 1), pairs(&[("instance", "i-1"), ("job", "shop/api"), ("os", "linux")]));
 
@@ -338,14 +356,21 @@ fn resource_and_scope_are_promoted_as_configured() {
         ..MetricsConfig::default()
     };
     let batch = decode(one(), config);
-    assert_eq!(labels(&batch, metrics::LABELS, 0), pairs(&[("host_cpus", "own"), ("job", "api"), ("service_name", "api")]));
-    assert_eq!(labels(&batch, metrics::LABELS, 1), pairs(&[("host_cpus", "8"), ("job", "api"), ("service_name", "api")]));
+    assert_eq!(
+        labels(&batch, metrics::LABELS, 0),
+        pairs(&[("host_cpus", "own"), ("job", "api"), ("service_name", "api")])
+    );
+    assert_eq!(
+        labels(&batch, metrics::LABELS, 1),
+        pairs(&[("host_cpus", "8"), ("job", "api"), ("service_name", "api")])
+    );
 }
 
 #[test]
 fn names_are_kept_where_utf8_is_allowed() {
     let config = MetricsConfig { translation_strategy: NameStrategy::NoTranslation, ..MetricsConfig::default() };
-    let batch = decode(data(None, vec![gauge("cpu.usage", "1", vec![key_value("a.b", Value::BoolValue(true))])]), config);
+    let batch =
+        decode(data(None, vec![gauge("cpu.usage", "1", vec![key_value("a.b", Value::BoolValue(true))])]), config);
     assert_eq!(names(&batch), ["cpu.usage"]);
     assert_eq!(labels(&batch, metrics::LABELS, 0), pairs(&[("a.b", "true")]));
 }

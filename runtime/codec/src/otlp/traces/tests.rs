@@ -9,8 +9,8 @@ use arrow::array::{Array, BinaryArray, Int32Array, Int64Array, ListArray, Record
 use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValue};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status, TracesData, span};
-use prost::Message as _;
 use proptest::prelude::*;
+use prost::Message as _;
 use weft_model::spans;
 
 fn text(batch: &RecordBatch, name: &str, row: usize) -> String {
@@ -128,7 +128,10 @@ fn refused(change: impl FnOnce(&mut Span)) -> String {
     let body = TracesData { resource_spans: vec![ResourceSpans { scope_spans, ..ResourceSpans::default() }] };
     let body = body.encode_to_vec();
     let decoded = Decoder::new(Codec::OtlpTraces, &Config::default()).push(&message(&body)).unwrap_err().to_string();
-    assert_eq!(validate(Codec::OtlpTraces, None, &body).unwrap_err().to_string().split(" (at").next(), decoded.split(" (at").next());
+    assert_eq!(
+        validate(Codec::OtlpTraces, None, &body).unwrap_err().to_string().split(" (at").next(),
+        decoded.split(" (at").next()
+    );
     decoded
 }
 
