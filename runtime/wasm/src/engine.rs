@@ -62,7 +62,8 @@ impl Engine {
             .and_then(|()| telemetry::host::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state))
             .map_err(|error| Error::Config(format!("{error:#}")))?;
         let cache = config.cache_dir.as_deref().map(|dir| Cache::open(dir, &engine)).transpose()?;
-        let ticker = Ticker::start(&engine).map_err(|error| Error::Config(format!("no thread for timeouts: {error}")))?;
+        let ticker =
+            Ticker::start(&engine).map_err(|error| Error::Config(format!("no thread for timeouts: {error}")))?;
         Ok(Self(Arc::new(Inner {
             engine,
             linker,
@@ -116,9 +117,8 @@ impl Engine {
             .linker
             .instantiate_pre(&component)
             .map_err(|error| refuse(format!("its imports are not those of weft:telemetry@0.1.0: {error:#}")))?;
-        let pre = TelemetryModulePre::new(pre).map_err(|error| {
-            refuse(format!("it doesn't export weft:telemetry/module@0.1.0: {error:#}"))
-        })?;
+        let pre = TelemetryModulePre::new(pre)
+            .map_err(|error| refuse(format!("it doesn't export weft:telemetry/module@0.1.0: {error:#}")))?;
         let parts = Parts {
             engine: self.0.engine.clone(),
             config: Arc::clone(&self.0.config),
@@ -186,16 +186,16 @@ fn form(bytes: &[u8]) -> Result<Form, String> {
 
 /// Makes a component of a core module that wit-bindgen built: its contract is in a custom section.
 fn wrap(bytes: &[u8]) -> Result<Vec<u8>, String> {
-    let encoded = wit_component::ComponentEncoder::default()
-        .validate(true)
-        .module(bytes)
-        .and_then(|encoder| encoder.encode());
+    let encoded =
+        wit_component::ComponentEncoder::default().validate(true).module(bytes).and_then(|encoder| encoder.encode());
     encoded.map_err(|error| {
         let reason = format!("{error:#}");
         if reason.contains("wasi") {
             format!("{reason}. {WASI}")
         } else {
-            format!("a core module that can't be made a component (is it built on weft-guest or wit-bindgen?): {reason}")
+            format!(
+                "a core module that can't be made a component (is it built on weft-guest or wit-bindgen?): {reason}"
+            )
         }
     })
 }

@@ -114,7 +114,10 @@ pub(crate) fn spans(rows: usize) -> RecordBatch {
         rows,
         &[
             (spans::TRACE_ID, Arc::new(BinaryArray::from_iter_values((0..rows).map(id)))),
-            (spans::SPAN_ID, Arc::new(BinaryArray::from_iter_values((0..rows).map(|row| (row as u64 + 1).to_be_bytes())))),
+            (
+                spans::SPAN_ID,
+                Arc::new(BinaryArray::from_iter_values((0..rows).map(|row| (row as u64 + 1).to_be_bytes()))),
+            ),
             (spans::NAME, Arc::new(StringArray::from_iter_values((0..rows).map(|row| format!("name-{row}"))))),
             (spans::START_TIME, Arc::new(Int64Array::from_iter_values((0..rows).map(|row| 1000 + row as i64)))),
             (spans::END_TIME, Arc::new(Int64Array::from_iter_values((0..rows).map(|row| 2000 + row as i64)))),
@@ -124,7 +127,9 @@ pub(crate) fn spans(rows: usize) -> RecordBatch {
             ),
             (
                 spans::STATUS_CODE,
-                Arc::new(arrow::array::Int32Array::from_iter_values((0..rows).map(|row| if row % 8 == 3 { 2 } else { 0 }))),
+                Arc::new(arrow::array::Int32Array::from_iter_values(
+                    (0..rows).map(|row| if row % 8 == 3 { 2 } else { 0 }),
+                )),
             ),
             (spans::RESOURCE, Arc::new(resource.finish())),
             (spans::ATTRIBUTES, Arc::new(attributes.finish())),
@@ -193,11 +198,7 @@ pub(crate) fn metrics(rows: usize) -> RecordBatch {
 /// Records of a log with values of text, and on row 1 bytes that are none.
 pub(crate) fn raw(rows: usize) -> RecordBatch {
     let value = |row: usize| if row == 1 { vec![0xff, 0xfe] } else { format!("line {row}").into_bytes() };
-    rows_of(
-        Signal::Raw,
-        rows,
-        &[(raw::VALUE, Arc::new(BinaryArray::from_iter_values((0..rows).map(value))))],
-    )
+    rows_of(Signal::Raw, rows, &[(raw::VALUE, Arc::new(BinaryArray::from_iter_values((0..rows).map(value))))])
 }
 
 /// The text column of a batch, by name.
@@ -214,11 +215,11 @@ pub(crate) fn entries(batch: &RecordBatch, name: &str, row: usize) -> Vec<String
             let values: &dyn Array = map.column(1);
             let text = match values.as_struct_opt() {
                 None => values.as_string_opt::<i32>().map(|text| text.value(at).to_owned()),
-                Some(values) => {
-                    values.columns().iter().find(|child| child.is_valid(at)).map(|child| {
-                        arrow::util::display::array_value_to_string(child, at).expect("a value")
-                    })
-                }
+                Some(values) => values
+                    .columns()
+                    .iter()
+                    .find(|child| child.is_valid(at))
+                    .map(|child| arrow::util::display::array_value_to_string(child, at).expect("a value")),
             };
             format!("{}={}", keys.value(at), text.unwrap_or_default())
         })

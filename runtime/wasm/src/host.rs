@@ -15,7 +15,7 @@ mod emit;
 mod interface;
 mod json;
 mod kernels;
-mod log;
+pub(crate) mod log;
 mod paths;
 mod read;
 mod samples;

@@ -1,5 +1,6 @@
 //! A live module: calls into the guest, what may go wrong in them, and what came of them.
 
+use crate::Fault;
 use crate::bindings::TelemetryModulePre;
 use crate::config::EPOCH_TICK;
 use crate::engine::Parts;
@@ -7,7 +8,6 @@ use crate::host::State;
 use crate::host::batch::Batch;
 use crate::module::{Description, Guest};
 use crate::snapshot::{Header, Snapshot};
-use crate::Fault;
 use arrow::array::RecordBatch;
 use std::sync::Arc;
 use std::time::Instant;
@@ -69,10 +69,7 @@ impl Runner {
         Self { store, guest: None, parts, dead: None }
     }
 
-    pub(crate) fn instantiate(
-        &mut self,
-        pre: &TelemetryModulePre<State>,
-    ) -> Result<(), (wasmtime::Error, Fault)> {
+    pub(crate) fn instantiate(&mut self, pre: &TelemetryModulePre<State>) -> Result<(), (wasmtime::Error, Fault)> {
         arm(&mut self.store, &self.parts);
         match pre.instantiate(&mut self.store) {
             Ok(guest) => {
@@ -98,10 +95,7 @@ impl Runner {
     }
 
     /// Calls the guest in a call that was begun.
-    fn resume<R>(
-        &mut self,
-        call: impl FnOnce(&Guest, &mut Store<State>) -> wasmtime::Result<R>,
-    ) -> Result<R, Fault> {
+    fn resume<R>(&mut self, call: impl FnOnce(&Guest, &mut Store<State>) -> wasmtime::Result<R>) -> Result<R, Fault> {
         if let Some(why) = &self.dead {
             return Err(Fault::Trapped(format!("the instance is dead since an earlier fault: {why}")));
         }
@@ -143,9 +137,7 @@ fn arm(store: &mut Store<State>, parts: &Parts) {
 
 /// The chain of causes, with the Wasm backtrace that wasmtime puts among them.
 fn describe(error: &wasmtime::Error) -> String {
-    let mut text = format!("{error:?}");
-    text.truncate(text.floor_char_boundary(TRAP_BYTES));
-    text
+    crate::host::log::cut(&format!("{error:?}"), TRAP_BYTES).to_owned()
 }
 
 /// A live module, owned by one partition task.
@@ -206,8 +198,7 @@ impl Instance {
     pub fn tick(&mut self, now_ns: i64) -> Result<Output, Fault> {
         self.runner.store.data_mut().stats.calls += 1;
         let now = u64::try_from(now_ns).unwrap_or(0);
-        let answer =
-            self.runner.call(now_ns, true, |guest, store| guest.weft_telemetry_module().call_tick(store, now));
+        let answer = self.runner.call(now_ns, true, |guest, store| guest.weft_telemetry_module().call_tick(store, now));
         self.conclude(answer, None)
     }
 
@@ -251,9 +242,8 @@ impl Instance {
             return Err(Fault::Rejected(format!("the snapshot is of module '{}', this is '{name}'", header.module)));
         }
         if *stateful || !state.is_empty() {
-            let answer = self
-                .runner
-                .call(0, false, |guest, store| guest.weft_telemetry_module().call_restore(store, &state))?;
+            let answer =
+                self.runner.call(0, false, |guest, store| guest.weft_telemetry_module().call_restore(store, &state))?;
             if let Err(reason) = answer {
                 return Err(Fault::Rejected(if *header.digest == *self.digest {
                     format!("module '{name}' refuses its snapshot: {reason}")

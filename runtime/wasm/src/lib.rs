@@ -18,6 +18,8 @@ mod fixtures;
 mod host;
 mod instance;
 mod limits;
+#[cfg(test)]
+mod measurements;
 mod module;
 mod snapshot;
 

@@ -74,12 +74,7 @@ impl std::fmt::Debug for Module {
 }
 
 impl Module {
-    pub(crate) fn new(
-        parts: Parts,
-        pre: TelemetryModulePre<State>,
-        digest: String,
-        description: Description,
-    ) -> Self {
+    pub(crate) fn new(parts: Parts, pre: TelemetryModulePre<State>, digest: String, description: Description) -> Self {
         Self { parts, pre, digest: digest.into(), description: Arc::new(description) }
     }
 
@@ -113,17 +108,12 @@ impl Module {
             }
         })?;
         let config = if config_json.trim().is_empty() { "{}" } else { config_json };
-        let from = wit::Source {
-            topic: source.topic.to_string(),
-            partition: u32::try_from(source.partition).unwrap_or(0),
-        };
-        let answer = runner.call(0, false, |guest, store| {
-            guest.weft_telemetry_module().call_configure(store, config, &from)
-        });
+        let from =
+            wit::Source { topic: source.topic.to_string(), partition: u32::try_from(source.partition).unwrap_or(0) };
+        let answer =
+            runner.call(0, false, |guest, store| guest.weft_telemetry_module().call_configure(store, config, &from));
         match answer {
-            Ok(Ok(())) => {
-                Ok(Instance::new(runner, Arc::clone(&self.description), Arc::clone(&self.digest)))
-            }
+            Ok(Ok(())) => Ok(Instance::new(runner, Arc::clone(&self.description), Arc::clone(&self.digest))),
             Ok(Err(reason)) => Err(Error::Configure { module: self.name().to_owned(), reason }),
             Err(fault) => Err(Error::Start { module: self.name().to_owned(), fault }),
         }

@@ -6,6 +6,7 @@
 //! ```
 //! Numbers are little-endian. The header says who wrote it and the lengths of the body's pieces.
 
+use crate::host::defer::keys_in;
 use arrow::array::RecordBatch;
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
@@ -131,9 +132,7 @@ impl Snapshot {
                 [_] => return Err(format!("the snapshot's parked {signal} have another schema than this weft's")),
                 _ => return Err(format!("the snapshot's parked {signal} are not one batch")),
             };
-            // Keys were written as big-endian bytes, which is how guests give them.
-            let keys = keys.as_chunks::<16>().0.iter().map(|key| u128::from_be_bytes(*key)).collect();
-            deferred.push((signal, batch, keys));
+            deferred.push((signal, batch, keys_in(keys).collect()));
         }
         Ok(Self { state: state.to_vec(), header, deferred })
     }

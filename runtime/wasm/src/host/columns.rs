@@ -5,7 +5,12 @@
 //! one bulk copy, which then becomes the buffer of an array. All lengths, offsets and UTF-8 are
 //! checked here; no other file trusts a guest's column.
 
-#![allow(missing_docs, unreachable_pub, dead_code, reason = "the WIT file documents its types; generated code exports and makes them")]
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    dead_code,
+    reason = "the WIT file documents its types; generated code exports and makes them"
+)]
 
 use arrow::array::{
     Array, BinaryArray, BooleanArray, Float64Array, GenericByteArray, Int64Array, OffsetSizeTrait, StringArray,

@@ -26,8 +26,9 @@ pub(crate) enum Operation {
     Resolve { keys: Vec<u128>, keep: BooleanBuffer },
 }
 
-fn keys_in(keys: &[u8]) -> impl ExactSizeIterator<Item = u128> + '_ {
-    keys.as_chunks::<KEY>().0.iter().map(|key| u128::from_be_bytes(*key))
+/// Keys from their bytes, 16 a key, as guests give them and snapshots keep them.
+pub(crate) fn keys_in(keys: &[u8]) -> impl Iterator<Item = u128> + '_ {
+    keys.chunks_exact(KEY).map(|key| key.iter().fold(0, |number, byte| number << 8 | u128::from(*byte)))
 }
 
 /// Parks the rows of `batch` whose bit is set.
@@ -40,7 +41,11 @@ pub(super) fn defer(state: &mut State, handle: u32, keys: &[u8], mask: Vec<u8>) 
         return Err(Error::Argument("the batch is gone".into()));
     };
     if keys.len() != batch.rows * KEY {
-        return Err(Error::Column(format!("{} bytes of keys for {} rows: there must be {KEY} each", keys.len(), batch.rows)));
+        return Err(Error::Column(format!(
+            "{} bytes of keys for {} rows: there must be {KEY} each",
+            keys.len(),
+            batch.rows
+        )));
     }
     let mask = BooleanArray::new(bits_in(mask, batch.rows, "mask")?, None);
     let rows = mask.true_count();

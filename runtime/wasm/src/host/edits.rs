@@ -140,10 +140,21 @@ impl Source {
 
 #[derive(Debug)]
 enum Edit {
-    Put { key: u32, source: u32, rows: Rows, nulls: Nulls },
-    Remove { key: u32 },
+    Put {
+        key: u32,
+        source: u32,
+        rows: Rows,
+        nulls: Nulls,
+    },
+    Remove {
+        key: u32,
+    },
     /// Entries of many keys: row i has offsets[i]..offsets[i+1], value j belongs to keys[j].
-    Entries { source: u32, offsets: OffsetBuffer<i32>, keys: Vec<u32> },
+    Entries {
+        source: u32,
+        offsets: OffsetBuffer<i32>,
+        keys: Vec<u32>,
+    },
 }
 
 /// What becomes of a key in a row.
@@ -316,11 +327,8 @@ impl Edits {
             for edit in &self.list {
                 self.act(edit, row, kind, &mut state);
             }
-            let (from, to) = if base.is_null(row) {
-                (0, 0)
-            } else {
-                (base_offsets[row] as u32, base_offsets[row + 1] as u32)
-            };
+            let (from, to) =
+                if base.is_null(row) { (0, 0) } else { (base_offsets[row] as u32, base_offsets[row + 1] as u32) };
             if state.touched.is_empty() {
                 runs.base(from, to);
             } else {
@@ -370,9 +378,10 @@ impl Edits {
             }
             Edit::Entries { source, offsets, keys } => {
                 let values = &self.sources[*source as usize];
-                for entry in offsets[row] as usize..offsets[row + 1] as usize {
+                let (from, to) = (offsets[row] as usize, offsets[row + 1] as usize);
+                for (entry, key) in (from..to).zip(&keys[from..to]) {
                     if values.at(entry).is_some() {
-                        state.set(keys[entry], row, self.set(*source, entry as u32, kind));
+                        state.set(*key, row, self.set(*source, entry as u32, kind));
                     }
                 }
             }
@@ -481,4 +490,3 @@ impl Actions {
         }
     }
 }
-

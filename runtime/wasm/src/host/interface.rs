@@ -1,9 +1,7 @@
 //! The guest's calls of interface `batches`: finds the batch, counts what crosses, and hands on.
 
 use super::batch::Batch;
-use super::columns::{
-    Attributes, Blobs, Bools, Dictionary, Error, Floats, Ints, Nulls, Rows, Scalar, Signal, Text,
-};
+use super::columns::{Attributes, Blobs, Bools, Dictionary, Error, Floats, Ints, Nulls, Rows, Scalar, Signal, Text};
 use super::edits::{BOOL, DOUBLE, INT, Index, STRING, Source};
 use super::write::{self, Mode};
 use super::{Budget, State, defer, emit, kernels, read};
@@ -176,23 +174,17 @@ impl HostBatch for State {
 
     fn set_constant(&mut self, handle: Resource<Batch>, path: String, value: Scalar, rows: Rows) -> Answer<()> {
         let mut open = self.open(&handle)?;
-        Ok(open
-            .pushed(&path, 0)
-            .and_then(|()| kernels::set_constant(open.batch, open.budget, &path, value, rows)))
+        Ok(open.pushed(&path, 0).and_then(|()| kernels::set_constant(open.batch, open.budget, &path, value, rows)))
     }
 
     fn copy(&mut self, handle: Resource<Batch>, source: String, target: String, rows: Rows) -> Answer<()> {
         let mut open = self.open(&handle)?;
-        Ok(open
-            .pushed(&target, 0)
-            .and_then(|()| kernels::copy(open.batch, open.budget, &source, &target, rows)))
+        Ok(open.pushed(&target, 0).and_then(|()| kernels::copy(open.batch, open.budget, &source, &target, rows)))
     }
 
     fn rename(&mut self, handle: Resource<Batch>, source: String, target: String) -> Answer<()> {
         let mut open = self.open(&handle)?;
-        Ok(open
-            .pushed(&target, 0)
-            .and_then(|()| kernels::rename(open.batch, open.budget, &source, &target)))
+        Ok(open.pushed(&target, 0).and_then(|()| kernels::rename(open.batch, open.budget, &source, &target)))
     }
 
     fn remove(&mut self, handle: Resource<Batch>, path: String) -> Answer<()> {
@@ -205,13 +197,7 @@ impl HostBatch for State {
         Ok(kernels::matches(open.batch, open.budget, open.regexes, &path, &regex))
     }
 
-    fn replace(
-        &mut self,
-        handle: Resource<Batch>,
-        path: String,
-        regex: String,
-        replacement: String,
-    ) -> Answer<()> {
+    fn replace(&mut self, handle: Resource<Batch>, path: String, regex: String, replacement: String) -> Answer<()> {
         let mut open = self.open(&handle)?;
         Ok(open
             .pushed(&path, 0)
@@ -230,13 +216,7 @@ impl HostBatch for State {
         Ok(open.pushed(&target, 0).and_then(|()| kernels::hash(open.batch, open.budget, &path, &target)))
     }
 
-    fn json_extract(
-        &mut self,
-        handle: Resource<Batch>,
-        path: String,
-        pointer: String,
-        target: String,
-    ) -> Answer<()> {
+    fn json_extract(&mut self, handle: Resource<Batch>, path: String, pointer: String, target: String) -> Answer<()> {
         let mut open = self.open(&handle)?;
         Ok(open
             .pushed(&target, 0)

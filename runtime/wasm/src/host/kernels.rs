@@ -73,10 +73,8 @@ pub(super) fn copy(
 
 /// Moves values with their types.
 pub(super) fn rename(batch: &mut Batch, budget: &mut Budget, source: &str, target: &str) -> Result<(), Error> {
-    let (from, to) = (
-        paths::resolve(batch.signal, &batch.schema, source)?,
-        paths::resolve(batch.signal, &batch.schema, target)?,
-    );
+    let (from, to) =
+        (paths::resolve(batch.signal, &batch.schema, source)?, paths::resolve(batch.signal, &batch.schema, target)?);
     if from == to {
         return Ok(());
     }

@@ -12,6 +12,12 @@ const COUNTERS: usize = 256;
 /// Bytes of a counter's name.
 const NAME_BYTES: usize = 128;
 
+/// The first bytes of a text, at most `bytes`, to the end of a character.
+pub(crate) fn cut(text: &str, bytes: usize) -> &str {
+    let end = (0..=bytes.min(text.len())).rev().find(|&end| text.is_char_boundary(end));
+    &text[..end.unwrap_or(0)]
+}
+
 impl Host for State {
     fn log(&mut self, level: Level, message: String) -> wasmtime::Result<()> {
         self.call.log_lines += 1;
@@ -21,7 +27,7 @@ impl Host for State {
             }
             return Ok(());
         }
-        let message = &message[..message.floor_char_boundary(LINE_BYTES.min(message.len()))];
+        let message = cut(&message, LINE_BYTES);
         let module = &self.module;
         match level {
             Level::Trace => tracing::trace!(target: "weft::module", %module, "{message}"),

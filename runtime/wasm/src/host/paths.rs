@@ -28,7 +28,11 @@ pub(crate) enum ExemplarField {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Target {
     Column(usize),
-    Entry { column: usize, kind: MapKind, key: String },
+    Entry {
+        column: usize,
+        kind: MapKind,
+        key: String,
+    },
     /// A metric's sample time.
     Timestamp,
     /// When a metric's sample began to count.

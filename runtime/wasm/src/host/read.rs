@@ -6,12 +6,13 @@
 use super::Budget;
 use super::batch::{Batch, map_of};
 use super::columns::{Dictionary, Error, NULL_KEY, Text};
-use super::edits::{BOOL, BYTES, DOUBLE, INT, JSON, SLOTS, STRING, Source, Index};
+use super::edits::{BOOL, BYTES, DOUBLE, INT, Index, JSON, SLOTS, STRING, Source};
 use super::paths::{self, MapKind, Target};
 use super::samples;
 use arrow::array::{
     Array, ArrayRef, AsArray, BinaryArray, BooleanArray, BooleanBufferBuilder, Float64Array, Int64Array, MapArray,
-    StringArray, UInt32Array, types::{Int32Type, Int64Type},
+    StringArray, UInt32Array,
+    types::{Int32Type, Int64Type},
 };
 use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::compute::{cast, take};
@@ -432,7 +433,9 @@ pub(super) fn values(batch: &mut Batch, budget: &mut Budget, path: &str) -> Resu
             let present = NullBuffer::new(BooleanBuffer::collect_bool(entries.len(), |row| entries[row] != NONE));
             let indices = UInt32Array::new(
                 // take() reads no value where the index is null, but wants it in bounds of u32 only.
-                ScalarBuffer::from(entries.iter().map(|&entry| if entry == NONE { 0 } else { entry }).collect::<Vec<_>>()),
+                ScalarBuffer::from(
+                    entries.iter().map(|&entry| if entry == NONE { 0 } else { entry }).collect::<Vec<_>>(),
+                ),
                 Some(present.clone()),
             );
             let mut slots = [const { None }; SLOTS];

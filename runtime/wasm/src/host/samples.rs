@@ -9,7 +9,8 @@ use super::paths::ExemplarField;
 use super::write::{Mode, ids_of, merge};
 use arrow::array::{
     Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Float64Array, Int64Array, ListArray, StructArray, UInt32Array,
-    new_null_array, types::{Float64Type, Int64Type},
+    new_null_array,
+    types::{Float64Type, Int64Type},
 };
 use arrow::buffer::{BooleanBuffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::compute::{kernels::zip::zip, take};

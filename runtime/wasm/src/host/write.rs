@@ -10,9 +10,8 @@ use super::edits::{BOOL, BYTES, DOUBLE, INT, Index, JSON, STRING, Source};
 use super::paths::{self, Target};
 use super::samples;
 use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryArray, BinaryBuilder, BooleanArray, Float64Builder, Int32Array, Int64Array,
-    Int64Builder, BooleanBuilder, StringArray, UInt32Array,
-    types::Int64Type,
+    Array, ArrayRef, AsArray, BinaryArray, BinaryBuilder, BooleanArray, BooleanBuilder, Float64Builder, Int32Array,
+    Int64Array, Int64Builder, StringArray, UInt32Array, types::Int64Type,
 };
 use arrow::buffer::{BooleanBuffer, NullBuffer, ScalarBuffer};
 use arrow::compute::{kernels::zip::zip, take};
@@ -47,18 +46,10 @@ impl Mode {
 }
 
 /// Writes values to a path.
-pub(super) fn put(
-    batch: &mut Batch,
-    budget: &mut Budget,
-    path: &str,
-    source: Source,
-    mode: Mode,
-) -> Result<(), Error> {
+pub(super) fn put(batch: &mut Batch, budget: &mut Budget, path: &str, source: Source, mode: Mode) -> Result<(), Error> {
     match paths::resolve(batch.signal, &batch.schema, path)? {
         Target::Column(column) => put_column(batch, budget, column, &source, mode),
-        Target::Entry { column, kind, key } => {
-            batch.edits(column, kind).put(kind, &key, source, mode.rows, mode.nulls)
-        }
+        Target::Entry { column, kind, key } => batch.edits(column, kind).put(kind, &key, source, mode.rows, mode.nulls),
         Target::Timestamp => {
             let times = number_column(&source, INT, batch.rows, "'timestamp' takes ints")?;
             samples::put_timestamps(batch, times.as_primitive(), mode)
@@ -131,15 +122,11 @@ fn expand_charged(values: &ArrayRef, index: &Index, rows: usize, budget: &mut Bu
 
 /// Chooses between new and old values by the mode.
 pub(super) fn merge(new: ArrayRef, old: &ArrayRef, mode: Mode) -> Result<ArrayRef, Error> {
-    let rows = new.len();
     if mode.rows == Rows::All && (mode.nulls == Nulls::Clear || new.null_count() == 0) {
         return Ok(new);
     }
     let takes = changed(&new, old, mode);
-    Ok(zip(&BooleanArray::new(takes, None), &new, old).map(|array| {
-        debug_assert_eq!(array.len(), rows);
-        array
-    })?)
+    Ok(zip(&BooleanArray::new(takes, None), &new, old)?)
 }
 
 /// The rows that a write changes.
@@ -154,13 +141,7 @@ fn changed(new: &ArrayRef, old: &ArrayRef, mode: Mode) -> BooleanBuffer {
     })
 }
 
-fn put_column(
-    batch: &mut Batch,
-    budget: &mut Budget,
-    column: usize,
-    source: &Source,
-    mode: Mode,
-) -> Result<(), Error> {
+fn put_column(batch: &mut Batch, budget: &mut Budget, column: usize, source: &Source, mode: Mode) -> Result<(), Error> {
     let name = batch.name(column).to_owned();
     let signal = batch.signal;
     if let Some(how) = paths::computed(signal, &name) {
@@ -199,9 +180,8 @@ fn retype_bodies(batch: &mut Batch, touched: &BooleanBuffer) -> Result<(), Error
     let body = batch.column_named(logs::BODY)?;
     let old = batch.column_named(logs::BODY_TYPE)?;
     let old = old.as_primitive::<arrow::datatypes::Int32Type>();
-    let types = (0..batch.rows).map(|row| {
-        if touched.value(row) { i32::from(body.is_valid(row)) } else { old.value(row) }
-    });
+    let types =
+        (0..batch.rows).map(|row| if touched.value(row) { i32::from(body.is_valid(row)) } else { old.value(row) });
     let types = Int32Array::from_iter_values(types);
     batch.put_named(logs::BODY_TYPE, Arc::new(types))
 }
@@ -259,8 +239,7 @@ fn narrow(values: &Int64Array, name: &str, writer: Writer) -> Result<ArrayRef, E
         if writer == Writer::Guest {
             return Err(Error::Column(format!("{bad} doesn't fit '{name}', which has 32 bits")));
         }
-        let fitting =
-            BooleanBuffer::collect_bool(values.len(), |row| values.is_valid(row) && fits(values.value(row)));
+        let fitting = BooleanBuffer::collect_bool(values.len(), |row| values.is_valid(row) && fits(values.value(row)));
         nulls = Some(NullBuffer::new(fitting));
     }
     let narrowed: Vec<i32> = values.values().iter().map(|&value| value as i32).collect();
@@ -390,8 +369,7 @@ fn typed_values(kinds: &[u8], values: StringArray) -> Result<Source, Error> {
     let has = |kind: u8| kinds.contains(&kind);
     let of_kind = |kind: u8| -> Option<ArrayRef> {
         has(kind).then(|| {
-            let valid =
-                BooleanBuffer::collect_bool(rows, |row| kinds[row] == kind && values.is_valid(row));
+            let valid = BooleanBuffer::collect_bool(rows, |row| kinds[row] == kind && values.is_valid(row));
             let (offsets, data, _) = values.clone().into_parts();
             Arc::new(StringArray::new(offsets, data, Some(NullBuffer::new(valid)))) as ArrayRef
         })
@@ -399,7 +377,9 @@ fn typed_values(kinds: &[u8], values: StringArray) -> Result<Source, Error> {
     if let Some(bad) = kinds.iter().find(|&&kind| kind > 4) {
         return Err(Error::Column(format!("attribute kind {bad}: there are 0 to 4")));
     }
-    let wrong = |row: usize, what: &str| Error::Column(format!("attribute value '{}' is not {what}", shorten(values.value(row))));
+    let wrong = |row: usize, what: &str| {
+        Error::Column(format!("attribute value '{}' is not {what}", shorten(values.value(row))))
+    };
     let mut slots = [const { None }; super::edits::SLOTS];
     slots[STRING] = of_kind(0);
     let typed = |kind: u8, row: usize| kinds[row] == kind && values.is_valid(row);

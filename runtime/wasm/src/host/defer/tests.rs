@@ -54,9 +54,13 @@ fn a_chunk_that_is_mostly_gone_is_rewritten_and_still_right() {
     assert_eq!(deferred.rows(), 20);
     assert!(deferred.bytes() < full / 2);
     let kept = resolve(&mut deferred, &[31, 30, 33], &[true, true, true]);
-    let expected: Vec<String> = [90, 91, 92, 93, 94, 95, 99, 190, 191, 192, 193, 194, 195, 199].map(|n| format!("name-{n}")).into();
+    let expected: Vec<String> =
+        [90, 91, 92, 93, 94, 95, 99, 190, 191, 192, 193, 194, 195, 199].map(|n| format!("name-{n}")).into();
     assert_eq!(kept, expected);
-    assert_eq!(resolve(&mut deferred, &[32], &[true]), ["name-96", "name-97", "name-98", "name-196", "name-197", "name-198"]);
+    assert_eq!(
+        resolve(&mut deferred, &[32], &[true]),
+        ["name-96", "name-97", "name-98", "name-196", "name-197", "name-198"]
+    );
     assert_eq!((deferred.rows(), deferred.bytes()), (0, 0));
 }
 

@@ -152,7 +152,10 @@ fn a_later_read_sees_what_was_written_and_the_rest_stays() {
     // A second write after the read, and one that leaves.
     state.set_text(h(), "span.user".into(), text(&[None, Some("z"), None, Some("w")]), Nulls::Leave).unwrap().unwrap();
     let out = done(&mut state, batch);
-    assert_eq!(entries(&out, "attributes", 0), ["http.status_code=200", "user=x", "ratio=0.0", "cached=true", "count=1"]);
+    assert_eq!(
+        entries(&out, "attributes", 0),
+        ["http.status_code=200", "user=x", "ratio=0.0", "cached=true", "count=1"]
+    );
     assert_eq!(entries(&out, "attributes", 1), ["http.status_code=200", "ratio=0.5", "cached=false", "user=z"]);
     assert_eq!(entries(&out, "attributes", 2), ["http.status_code=200", "ratio=1.0", "cached=false", "count=3"]);
     assert_eq!(entries(&out, "attributes", 3), ["http.status_code=500", "ratio=1.5", "cached=true", "user=w"]);
@@ -373,7 +376,10 @@ fn an_emitted_series_needs_a_name_and_gets_the_rest() {
     state.set_ints(borrow(handle), "value".into(), ints(&[Some(1), Some(2)]), Nulls::Clear).unwrap().unwrap();
     let ids = Blobs { offsets: vec![0, 16, 16], data: Bytes::from(vec![7; 16]), validity: Bytes::from_static(&[1]) };
     state.set_blobs(borrow(handle), "exemplar.trace_id".into(), ids, Nulls::Clear).unwrap().unwrap();
-    state.set_floats(borrow(handle), "exemplar.value".into(), floats(&[Some(0.25), None]), Nulls::Clear).unwrap().unwrap();
+    state
+        .set_floats(borrow(handle), "exemplar.value".into(), floats(&[Some(0.25), None]), Nulls::Clear)
+        .unwrap()
+        .unwrap();
     state.send(batch).unwrap().unwrap();
     let nameless = Host::emit(&mut state, Signal::Metrics, 1).unwrap().unwrap();
     assert!(matches!(state.send(nameless).unwrap().unwrap_err(), Error::Column(_)));
@@ -449,7 +455,15 @@ fn a_batch_of_no_rows_can_be_used_like_any_other() {
     let h = || borrow(batch);
     assert!(got(&mut state, batch, "name").is_empty());
     assert!(got(&mut state, batch, "span.user").is_empty());
-    state.set_text(h(), "name".into(), Text { offsets: vec![], data: Bytes::new(), validity: Bytes::new() }, Nulls::Clear).unwrap().unwrap();
+    state
+        .set_text(
+            h(),
+            "name".into(),
+            Text { offsets: vec![], data: Bytes::new(), validity: Bytes::new() },
+            Nulls::Clear,
+        )
+        .unwrap()
+        .unwrap();
     state.set_constant(h(), "span.a".into(), Scalar::Int(1), Rows::All).unwrap().unwrap();
     state.set_constant(h(), "name".into(), Scalar::Text("x".into()), Rows::All).unwrap().unwrap();
     state.copy(h(), "span.user".into(), "resource.user".into(), Rows::All).unwrap().unwrap();
