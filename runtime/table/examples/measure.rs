@@ -220,7 +220,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let compaction = Compaction { min_files: 4, ..Compaction::default() };
     let clock = SystemClock::shared();
     let now = clock.now_nanos();
-    let tables = Tables::open(&location, Config { compaction, ..Config::default() }, clock).await?;
+    let tables = Tables::open(&location, Config { compaction, delta_checkpoint_commits: 4, ..Config::default() }, clock).await?;
     let worker = weft_env::ids::worker_id();
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     let partition = TopicPartition::new("measure", 0);

@@ -91,8 +91,11 @@ pub(crate) fn span_rows(rows: &[([u8; 16], i64, &str)]) -> RecordBatch {
     batch(Table::Spans, rows.len(), given)
 }
 
-/// Metric rows of float samples: (name, value of label `instance`, samples).
-pub(crate) fn metric_rows(rows: &[(&str, &str, &[(i64, f64)])]) -> RecordBatch {
+/// (name, value of label `instance`, samples).
+pub(crate) type Series<'a> = (&'a str, &'a str, &'a [(i64, f64)]);
+
+/// Metric rows of float samples.
+pub(crate) fn metric_rows(rows: &[Series<'_>]) -> RecordBatch {
     let mut labels = LabelMapBuilder::new();
     let (mut ids, mut offsets, mut times, mut values) = (Vec::new(), vec![0], Vec::new(), Vec::new());
     for (name, instance, samples) in rows {

@@ -6,6 +6,8 @@
 //!   it is younger than the grace period, since [`crate::Config::commit_within`] refuses older epochs.
 //! - A file that compaction or retention removed is still read by queries on older snapshots: its age
 //!   is counted from the removal, which the log's tombstone tells.
+//! - A module snapshot that was superseded is still read by a worker that read the ledger before: its
+//!   age is counted from when its successor was written.
 //! - A ledger entry goes only when a checkpoint covers it and all tables have published it; the
 //!   newest checkpoint stays for ever ([`crate::ledger`] says why).
 
@@ -74,10 +76,13 @@ pub(crate) async fn sweep(
     }
     named.extend(state.snapshots.values().map(|snapshot| Path::from(snapshot.path.as_str())));
     // 3. The difference.
+    let successors = successors(&snapshots, &named);
     let unneeded = |candidate: &Candidate| {
         let path = candidate.path.as_ref();
         let epoch = Epoch::of_file(path).or_else(|| paths::snapshot_epoch(path));
-        let unused_since = removed.get(&candidate.path).copied().unwrap_or(0).max(candidate.modified_ms);
+        let removed_ms = removed.get(&candidate.path).copied().unwrap_or(0);
+        let superseded_ms = successors.get(folder(path)).copied().unwrap_or(0);
+        let unused_since = candidate.modified_ms.max(removed_ms).max(superseded_ms);
         !named.contains(&candidate.path) && !epoch.is_some_and(|epoch| own.contains(&epoch)) && unused_since <= old
     };
     swept.data_files = delete(writer, data.into_iter().filter(&unneeded).collect(), &mut swept.bytes).await?;
@@ -100,6 +105,16 @@ pub(crate) async fn sweep(
         swept.bytes += bytes;
     }
     Ok(swept)
+}
+
+/// When the snapshot was written that the ledger names now, by the folder of its partition and stage.
+fn successors(snapshots: &[Candidate], named: &HashSet<Path>) -> HashMap<String, i64> {
+    let current = snapshots.iter().filter(|candidate| named.contains(&candidate.path));
+    current.map(|candidate| (folder(candidate.path.as_ref()).to_string(), candidate.modified_ms)).collect()
+}
+
+fn folder(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(folder, _)| folder)
 }
 
 async fn list(writer: &Writer, folder: &str) -> Result<Vec<Candidate>, Error> {

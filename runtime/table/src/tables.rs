@@ -150,7 +150,8 @@ impl Tables {
     ///
     /// # Errors
     /// Kind `Fenced` when partitions were advanced by others ([`Error::Fenced`] lists them) or the
-    /// files are too old ([`Error::Expired`]): drop the epoch and start its partitions from the ledger.
+    /// files are too old ([`Error::Expired`]): drop the epoch's rows ([`Hot::discard`]) and start its
+    /// partitions from the ledger.
     pub async fn commit(&self, proposed: &Proposed) -> Result<Committed, Error> {
         let number = self.inner.ledger.commit(proposed, &self.inner.hot).await?;
         Ok(Committed { number })

@@ -187,12 +187,17 @@ impl Turn<'_> {
         if now - self.progress.current_at_ms > log.retention_ms / 2 {
             self.reload().await?;
         }
-        loop {
-            let current = log.current();
-            let Some(json) = objects::get(log.store.as_ref(), &log.version_path(current.version + 1)).await? else { break };
-            let lines = parse(log.table, current.version + 1, &json)?;
+        let current = log.current();
+        let mut version = current.version;
+        let mut folding = None;
+        while let Some(json) = objects::get(log.store.as_ref(), &log.version_path(version + 1)).await? {
+            version += 1;
+            let lines = parse(log.table, version, &json)?;
             ids.extend(lines.iter().filter_map(|line| line.commit_info.as_ref()?.txn_id.clone()));
-            log.install(current.after(lines, log.forget_ms())?);
+            folding.get_or_insert_with(|| Folding::of(&current)).fold(log.table, lines)?;
+        }
+        if let Some(folding) = folding {
+            log.install(folding.finish(log.table, version, log.forget_ms())?);
         }
         self.progress.current_at_ms = now;
         self.progress.refreshed = number;

@@ -47,3 +47,13 @@ async fn an_epoch_in_progress_here_and_young_files_of_others_are_left_alone() {
     assert_eq!(tables.sweep(Duration::ZERO).await.unwrap().data_files, 1);
     assert_eq!(paths_of(&store, paths::SNAPSHOTS).await.len(), 1);
 }
+
+#[test]
+fn a_snapshot_is_unused_only_since_its_successor_was_written() {
+    let snapshot = |path: &str, modified_ms| Candidate { path: Path::from(path), modified_ms, size: 1 };
+    let all = [snapshot("s/t/0/tail/a.bin", 1), snapshot("s/t/0/tail/b.bin", 50), snapshot("s/t/1/tail/c.bin", 2)];
+    let named = HashSet::from([Path::from("s/t/0/tail/b.bin")]);
+    let successors = successors(&all, &named);
+    assert_eq!(successors.get(folder("s/t/0/tail/a.bin")), Some(&50));
+    assert_eq!(successors.get(folder("s/t/1/tail/c.bin")), None);
+}
