@@ -269,19 +269,32 @@ impl Rig {
     }
 
     pub(crate) async fn start_loaded(&self, loaded: Loaded, tables: Tables, config: Config, failpoints: Failpoints) -> Running {
-        let shutdown = Shutdown::new();
         let mut registry = Registry::default();
-        let engine = weft_wasm::Config { instances: 4, ..weft_wasm::Config::default() };
-        let parts = Parts {
+        let parts = self.parts(&tables, 4);
+        let shutdown = parts.shutdown.clone();
+        let worker = Worker::start_loaded(config, parts, loaded, &mut registry, failpoints).await.unwrap();
+        Running { worker, tables, shutdown, registry }
+    }
+
+    /// Everything real, the modules too.
+    pub(crate) async fn start_real(&self, topology: Topology, config: Config) -> Running {
+        let (mut registry, tables) = (Registry::default(), self.tables().await);
+        let parts = self.parts(&tables, 200);
+        let shutdown = parts.shutdown.clone();
+        let worker = Worker::start(config, parts, topology, &mut registry).await.unwrap();
+        Running { worker, tables, shutdown, registry }
+    }
+
+    fn parts(&self, tables: &Tables, instances: u32) -> Parts {
+        let engine = weft_wasm::Config { instances, ..weft_wasm::Config::default() };
+        Parts {
             log: Arc::<EmbeddedLog>::clone(&self.log),
             tables: tables.clone(),
             engine: weft_wasm::Engine::new(engine).unwrap(),
             cpu: tokio::runtime::Handle::current(),
             clock: SystemClock::shared(),
-            shutdown: shutdown.clone(),
-        };
-        let worker = Worker::start_loaded(config, parts, loaded, &mut registry, failpoints).await.unwrap();
-        Running { worker, tables, shutdown, registry }
+            shutdown: Shutdown::new(),
+        }
     }
 
     /// Appends messages of one line each, in turn to both partitions.

@@ -360,7 +360,7 @@ fn spans(traces: std::ops::Range<u8>) -> Vec<u8> {
     let spans = traces.map(|trace| {
         serde_json::json!({
             "traceId": format!("{:032x}", u64::from(trace) + 1), "spanId": format!("{:016x}", u64::from(trace) + 1), "name": format!("span {trace}"),
-            "startTimeUnixNano": "1700000000000000000", "endTimeUnixNano": "1700000001000000000",
+            "startTimeUnixNano": "1700000000000000000", "endTimeUnixNano": "1700000002000000000",
         })
     });
     let body = serde_json::json!({"resourceSpans": [{"resource": {}, "scopeSpans": [{"spans": spans.collect::<Vec<_>>()}]}]});
@@ -394,4 +394,95 @@ epoch: {interval: 1h}
         assert!(written(0).await > 0 && written(1).await > 0 && written(2).await > 0, "every partition has some traces");
         second.stop().await;
     }
+}
+
+/// The modules as `guest-sdk/build` puts them; `None` where it hasn't run (`make test` runs it first).
+fn modules() -> Option<std::path::PathBuf> {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "../../target".into(), std::path::PathBuf::from);
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(target).join("modules");
+    folder.join("tail-sampling.wasm").exists().then_some(folder)
+}
+
+/// Names of the metrics that are stored, and the sum of each one's last samples.
+async fn metrics(tables: &Tables) -> std::collections::BTreeMap<String, f64> {
+    use arrow::array::{Array, AsArray};
+    let mut last = std::collections::BTreeMap::new();
+    for rows in rows(tables, Table::Metrics).await {
+        let column = |name: &str| rows.column_by_name(name).unwrap();
+        let names = column(weft_model::metrics::NAME).as_string::<i32>();
+        let ids = column(weft_model::metrics::SERIES_ID).as_binary::<i32>();
+        let times = column(weft_model::metrics::MAX_TIME).as_primitive::<arrow::datatypes::Int64Type>();
+        for row in 0..rows.num_rows() {
+            let list = |name: &str| {
+                let lists = column(name).as_list::<i32>();
+                lists.is_valid(row).then(|| lists.value(row))
+            };
+            let value = match (list(weft_model::metrics::INT_VALUES), list(weft_model::metrics::VALUES)) {
+                (Some(values), _) => {
+                    let values = values.as_primitive::<arrow::datatypes::Int64Type>();
+                    values.value(values.len() - 1) as f64
+                }
+                (_, Some(values)) => {
+                    let values = values.as_primitive::<arrow::datatypes::Float64Type>();
+                    values.value(values.len() - 1)
+                }
+                _ => 0.0,
+            };
+            let key = (names.value(row).to_owned(), ids.value(row).to_vec());
+            let newest = last.entry(key).or_insert((i64::MIN, 0.0));
+            if times.value(row) >= newest.0 {
+                *newest = (times.value(row), value);
+            }
+        }
+    }
+    let mut sums = std::collections::BTreeMap::new();
+    for ((name, _), (_, value)) in last {
+        *sums.entry(name).or_insert(0.0) += value;
+    }
+    sums
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_default_topology_s_own_modules_count_every_span_through_a_crash() {
+    let Some(folder) = modules() else { return };
+    let rig = Rig::new();
+    let config = Config { modules: folder, ..config() };
+    let topology = || weft_topology::Topology::default_topology(&weft_topology::Host::default()).unwrap();
+    let first = rig.start_real(topology(), config.clone()).await;
+    rig.log.append(vec![NewRecord::new("otlp_spans", spans(0..30)).to_partition(0)]).await.unwrap();
+    rig.log.append(vec![NewRecord::new("otlp_logs", crate::fixtures::message(&["{\"level\":\"warn\"}", "plain"]))]).await.unwrap();
+    first.worker.flush().await.unwrap();
+    rig.log.append(vec![NewRecord::new("otlp_spans", spans(30..50)).to_partition(0)]).await.unwrap();
+    let stored = async |tables: &Tables| rows(tables, Table::Spans).await.iter().map(|rows| rows.num_rows()).sum::<usize>();
+    until("the rest is hot", async || stored(&first.tables).await == 50).await;
+    first.worker.kill().await;
+
+    let second = rig.start_real(topology(), config).await;
+    second.worker.flush().await.unwrap();
+    assert_eq!(stored(&second.tables).await, 50);
+    assert_eq!(lines(&second.tables).await.len(), 2);
+    let calls = async || metrics(&second.tables).await.get("traces_spanmetrics_calls_total").copied();
+    until("the spans are counted", async || calls().await == Some(50.0)).await;
+    assert!(letters(&second.tables, dead_letters::REASON).await.is_empty());
+    second.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_fabric_topology_s_own_modules_sample_but_count_before() {
+    let Some(folder) = modules() else { return };
+    let rig = Rig::new();
+    let fabric = weft_topology::FABRIC_YAML.replace("decision_wait: 10s", "decision_wait: 100ms");
+    let topology = weft_topology::Topology::parse("fabric", &fabric, &weft_topology::Host::default()).unwrap();
+    let running = rig.start_real(topology, Config { modules: folder, ..config() }).await;
+    rig.log.append(vec![NewRecord::new("otlp_spans", spans(0..200)).to_partition(0)]).await.unwrap();
+    until("the spans are counted", async || metrics(&running.tables).await.get("traces_spanmetrics_calls_total") == Some(&200.0)).await;
+    running.worker.flush().await.unwrap();
+    let dropped = async || running.metric("weft_stage_rows_dropped_total{stage=\"spans.");
+    let deferred = async || running.metric("weft_stage_rows_deferred{stage=\"spans.tail\"");
+    until("everything is decided", async || deferred().await == 0.0).await;
+    running.worker.flush().await.unwrap();
+    let stored = rows(&running.tables, Table::Spans).await.iter().map(|rows| rows.num_rows()).sum::<usize>();
+    assert!((1..100).contains(&stored), "of 200 slow spans, about 10 % are kept: {stored}");
+    assert_eq!(dropped().await + stored as f64, 200.0);
+    running.stop().await;
 }
