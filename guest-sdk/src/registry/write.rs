@@ -99,17 +99,17 @@ impl Registry {
         let sweep = now_ms - self.swept_ms >= SWEEP_MS;
         let mut columns = Columns::new(self.labels.len());
         let mut stale = vec![false; self.entries.len()];
-        for at in 0..self.entries.len() {
+        for (at, stale) in stale.iter_mut().enumerate() {
             let entry = &self.entries[at];
             // A clock that stepped back: the entry's next sample must wait until it has caught up.
             if now_ms <= entry.written_ms {
                 continue;
             }
-            stale[at] = sweep && !entry.dirty && now_ms - entry.updated_ms >= self.options.stale_ms;
-            if !(stale[at] || entry.dirty || now_ms - entry.written_ms >= self.options.repeat_ms) {
+            *stale = sweep && !entry.dirty && now_ms - entry.updated_ms >= self.options.stale_ms;
+            if !(*stale || entry.dirty || now_ms - entry.written_ms >= self.options.repeat_ms) {
                 continue;
             }
-            self.write(at, now_ms, stale[at], &mut columns);
+            self.write(at, now_ms, *stale, &mut columns);
             if columns.rows >= BATCH_ROWS {
                 self.send(std::mem::replace(&mut columns, Columns::new(self.labels.len())))?;
             }

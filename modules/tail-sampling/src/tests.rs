@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use super::*;
+use proptest::prelude::*;
 use weft_guest::testing::{Harness, Output, Rows};
 
 const SECOND: u64 = 1_000_000_000;
@@ -196,4 +197,51 @@ fn a_bad_configuration_names_the_field() {
     serde_json::from_str::<serde_json::Value>(&TailSampling::describe().config_schema).unwrap();
     assert_eq!(parse_duration_ms("1m30.5s"), Some(90_500));
     assert_eq!((parse_duration_ms(""), parse_duration_ms("5"), parse_duration_ms("s")), (None, None, None));
+}
+
+proptest! {
+    /// Spans of a dozen traces in any order, ticks in between, and a crash after which everything
+    /// since the snapshot comes again.
+    #[test]
+    fn each_span_leaves_once_or_is_dropped_with_its_trace(
+        batches in prop::collection::vec((prop::collection::vec((1..12u8, 0..3i64), 0..20), 0..8u64), 1..12),
+        crash_at in 0..12usize,
+        always in any::<bool>(),
+        room in prop::sample::select(vec![3usize, 50_000]),
+    ) {
+        let policy = if always {
+            r#"{"name": "p", "type": "always_sample"}"#
+        } else {
+            r#"{"name": "p", "type": "status_code", "status_code": {"status_codes": ["ERROR"]}}"#
+        };
+        let config = format!(r#"{{"num_traces": {room}, "policies": [{policy}]}}"#);
+        let mut harness = new(&config);
+        let (mut now, mut sent, mut out) = (NOW, 0, Vec::new());
+        for (index, (batch, pause)) in batches.iter().enumerate() {
+            let rows = || spans(&batch.iter().map(|(trace, status)| (*trace, 0, 1, *status)).collect::<Vec<_>>());
+            if index == crash_at {
+                let snapshot = harness.snapshot();
+                harness.process(rows(), now).unwrap();
+                harness.tick(now + 20 * SECOND).unwrap();
+                harness = new(&config);
+                harness.restore(&snapshot).unwrap();
+            }
+            out.extend(traces(&harness.process(rows(), now).unwrap()));
+            sent += batch.len();
+            now += pause * SECOND;
+            out.extend(traces(&harness.tick(now).unwrap()));
+        }
+        out.extend(traces(&harness.tick(now + 20 * SECOND).unwrap()));
+        prop_assert_eq!(harness.parked(), 0);
+        if always {
+            prop_assert_eq!(out.len(), sent);
+        } else {
+            // A trace decided once keeps its fate while it is remembered: all its spans or none.
+            for trace in 1..12u8 {
+                let of_trace = batches.iter().flat_map(|(batch, _)| batch).filter(|(id, _)| *id == trace).count();
+                let left = out.iter().filter(|id| **id == trace).count();
+                prop_assert!(left == 0 || left == of_trace, "{} of {} spans of {}", left, of_trace, trace);
+            }
+        }
+    }
 }

@@ -192,7 +192,13 @@ fn every_module_loads_and_says_what_it_is() {
         assert_eq!(module.name(), name);
         let description = module.description();
         assert!(!description.accepts.is_empty(), "{name}");
-        serde_json::from_str::<serde_json::Value>(&description.config_schema).unwrap();
+        let schema: serde_json::Value = serde_json::from_str(&description.config_schema).unwrap();
+        for property in schema["properties"].as_object().unwrap().keys() {
+            // Of no field's type, so that only its name can be accepted.
+            let config = format!(r#"{{"{property}": {{"not of its type": [[1]]}}}}"#);
+            let error = module.instantiate(&config, &TopicPartition::new("t", 0)).map(|_| ()).unwrap_err().to_string();
+            assert!(!error.contains(&format!("unknown field `{property}`")), "{name}: {error}");
+        }
         let error =
             module.instantiate(r#"{"no such field": 1}"#, &TopicPartition::new("t", 0)).unwrap_err().to_string();
         assert!(error.contains("no such field"), "{name}: {error}");
