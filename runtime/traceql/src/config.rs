@@ -1,9 +1,9 @@
 //! Limits of TraceQL queries.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Settings of the TraceQL engine.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Longest query text, in bytes.

@@ -11,8 +11,8 @@ use weft_model::{Epoch, Table, spans};
 use weft_table::Tables;
 use weft_traceql::{Config, Engine};
 
-pub const SECOND: i64 = 1_000_000_000;
-pub const START: i64 = 1_700_006_400 * SECOND;
+pub(crate) const SECOND: i64 = 1_000_000_000;
+pub(crate) const START: i64 = 1_700_006_400 * SECOND;
 
 enum Attribute {
     Text(&'static str),
@@ -22,39 +22,39 @@ enum Attribute {
 
 /// A span; `parent` 0 is none, `at` seconds from the start.
 #[derive(Default)]
-pub struct Span {
-    pub trace: u8,
-    pub id: u8,
-    pub parent: u8,
-    pub at: i64,
-    pub name: &'static str,
-    pub service: &'static str,
-    pub kind: i32,
-    pub duration: i64,
-    pub status: i32,
-    pub attributes: Vec<(&'static str, AttributeValue)>,
+pub(crate) struct Span {
+    pub(crate) trace: u8,
+    pub(crate) id: u8,
+    pub(crate) parent: u8,
+    pub(crate) at: i64,
+    pub(crate) name: &'static str,
+    pub(crate) service: &'static str,
+    pub(crate) kind: i32,
+    pub(crate) duration: i64,
+    pub(crate) status: i32,
+    pub(crate) attributes: Vec<(&'static str, AttributeValue)>,
 }
 
-pub struct AttributeValue(Attribute);
+pub(crate) struct AttributeValue(Attribute);
 
 impl Span {
-    pub fn with(mut self, name: &'static str, value: &'static str) -> Self {
+    pub(crate) fn with(mut self, name: &'static str, value: &'static str) -> Self {
         self.attributes.push((name, AttributeValue(Attribute::Text(value))));
         self
     }
 
-    pub fn with_int(mut self, name: &'static str, value: i64) -> Self {
+    pub(crate) fn with_int(mut self, name: &'static str, value: i64) -> Self {
         self.attributes.push((name, AttributeValue(Attribute::Int(value))));
         self
     }
 
-    pub fn with_json(mut self, name: &'static str, value: &'static str) -> Self {
+    pub(crate) fn with_json(mut self, name: &'static str, value: &'static str) -> Self {
         self.attributes.push((name, AttributeValue(Attribute::Json(value))));
         self
     }
 }
 
-pub fn trace_id(trace: u8) -> [u8; 16] {
+pub(crate) fn trace_id(trace: u8) -> [u8; 16] {
     let mut id = [0; 16];
     id[15] = trace;
     id
@@ -64,14 +64,14 @@ fn span_id(id: u8) -> [u8; 8] {
     [0, 0, 0, 0, 0, 0, 0, id]
 }
 
-pub struct Store {
-    pub engine: Engine,
+pub(crate) struct Store {
+    pub(crate) engine: Engine,
     tables: Tables,
     epoch: Epoch,
 }
 
 impl Store {
-    pub async fn open() -> Self {
+    pub(crate) async fn open() -> Self {
         let clock = ManualClock::at(START);
         let tables = Tables::open_store(Arc::new(InMemory::new()), weft_table::Config::default(), clock).await.unwrap();
         let query = weft_query::Engine::new(tables.clone(), weft_query::Config::default()).unwrap();
@@ -80,7 +80,7 @@ impl Store {
         Self { engine: Engine::new(query, Config::default()), tables, epoch }
     }
 
-    pub fn load(&self, all: &[Span]) {
+    pub(crate) fn load(&self, all: &[Span]) {
         let rows = all.len();
         let (mut attributes, mut resource, mut scope) = (TypedMapBuilder::new(), TypedMapBuilder::new(), TypedMapBuilder::new());
         for span in all {
