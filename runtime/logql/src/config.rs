@@ -1,9 +1,9 @@
 //! Limits of LogQL queries.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Settings of the LogQL engine; the defaults are Loki's.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Most entries that one log query returns; a larger `limit` is an error.

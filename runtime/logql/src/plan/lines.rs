@@ -150,11 +150,15 @@ impl<'a> Metadata<'a> {
         }
         for (name, column) in &self.numbers {
             if column.is_valid(at) && column.value(at) != 0 {
-                row.made_metadata(name, |out| drop(write!(out, "{}", column.value(at))));
+                row.made_metadata(name, |out| {
+                    let _ = write!(out, "{}", column.value(at));
+                });
             }
         }
         if self.observed.is_valid(at) && self.observed.value(at) != time {
-            row.made_metadata("observed_timestamp", |out| drop(write!(out, "{}", self.observed.value(at))));
+            row.made_metadata("observed_timestamp", |out| {
+                let _ = write!(out, "{}", self.observed.value(at));
+            });
         }
     }
 }

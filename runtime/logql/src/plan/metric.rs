@@ -7,7 +7,7 @@ use crate::answer::Labels;
 use crate::ast::{Grouping, MatchOp, MetricExpr, RangeAggregation, RangeOp, Stage, VectorAggregation, VectorOp};
 use crate::error::Error;
 use crate::vector::{Operand, Series, Vector, aggregate, binary, label_replace, select};
-use datafusion::arrow::array::AsArray;
+use datafusion::arrow::array::{Array, AsArray};
 use datafusion::arrow::datatypes::Float64Type;
 use datafusion::functions::core::expr_fn::get_field;
 use datafusion::logical_expr::{LogicalPlan, and, col, ident};
@@ -93,6 +93,10 @@ impl<'a> Evaluation<'a> {
                 return Err(Error::Query(weft_query::Error::Engine("series have unexpected types".to_owned())));
             };
             for row in 0..batch.num_rows() {
+                // The group of the lines that a stage dropped.
+                if keys.is_null(row) {
+                    continue;
+                }
                 let values = values.value(row);
                 let values: Vec<Option<f64>> = values.as_primitive::<Float64Type>().iter().collect();
                 if values.iter().any(Option::is_some) {
@@ -140,7 +144,6 @@ impl<'a> Evaluation<'a> {
         let build = || {
             scan.filter(filter)?
                 .project(vec![col(logs::TIME), function.call(lines::columns(metadata)).alias(SAMPLE)])?
-                .filter(field(KEY).is_not_null())?
                 .project(vec![col(logs::TIME), field(KEY).alias(KEY), field(VALUE).alias(VALUE)])?
                 .aggregate(vec![ident(KEY)], vec![window.call(vec![col(logs::TIME), ident(VALUE)]).alias(VALUES)])?
                 .build()

@@ -1,16 +1,19 @@
-//! The pipeline as a scalar function over a batch: rows in; lines or samples with their label sets
-//! out, null where a stage dropped the line.
+//! The pipeline as a scalar function over a batch: rows in; out come entries (a list of one or none a
+//! row) or samples (null where a stage dropped the line), with their label sets.
 //!
 //! A label set is a key of bytes (`name 0xff value 0xff …`, sorted by name), which groups and compares
-//! without a map. The function is volatile on purpose: the optimiser must evaluate it once, after the
-//! native filters, and not copy it into a filter of its own.
+//! without a map. The function is volatile, and no plan filters on its result: DataFusion's physical
+//! filter push-down would copy the function below the native filters, where it runs on every row.
 
 use super::lines::Lines;
 use crate::ast::{Grouping, Stage};
 use crate::stages::Pipeline;
 use crate::stages::row::{Category, ERROR, ERROR_DETAILS, Row};
-use datafusion::arrow::array::{ArrayRef, BinaryBuilder, Float64Builder, NullBufferBuilder, StringBuilder, StructArray};
-use datafusion::arrow::datatypes::{DataType, Field, Fields};
+use datafusion::arrow::array::{
+    ArrayRef, BinaryBuilder, Float64Builder, ListArray, NullBufferBuilder, StringBuilder, StructArray,
+};
+use datafusion::arrow::buffer::OffsetBuffer;
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields};
 use datafusion::common::{DataFusionError, Result};
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
 use std::hash::{Hash, Hasher};
@@ -177,7 +180,10 @@ impl ScalarUDFImpl for PipelineFunction {
     }
 
     fn return_type(&self, _arguments: &[DataType]) -> Result<DataType> {
-        Ok(DataType::Struct(self.fields()))
+        Ok(match self.output {
+            Output::Entry => DataType::List(element(self.fields())),
+            Output::Sample { .. } => DataType::Struct(self.fields()),
+        })
     }
 
     fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
@@ -209,20 +215,19 @@ fn write_label(key: &mut Vec<u8>, name: &str, value: &str) {
     key.push(0xff);
 }
 
+/// A list for each row, of one entry or none.
 fn entries(lines: &Lines<'_>, pipeline: &mut Pipeline, fields: Fields) -> Result<ArrayRef> {
     let rows = lines.len();
     let mut line = StringBuilder::with_capacity(rows, rows * 128);
     let mut keys: [BinaryBuilder; 3] = std::array::from_fn(|_| BinaryBuilder::with_capacity(rows, rows * 64));
     let mut scratch: [Vec<u8>; 3] = std::array::from_fn(|_| Vec::with_capacity(256));
-    let mut valid = NullBufferBuilder::new(rows);
+    let mut lengths = Vec::with_capacity(rows);
     let mut row = Row::new();
     for at in 0..rows {
         lines.fill(at, &mut row);
         let kept = pipeline.run(&mut row).is_some();
-        valid.append(kept);
+        lengths.push(usize::from(kept));
         if !kept {
-            line.append_null();
-            keys.iter_mut().for_each(BinaryBuilder::append_null);
             continue;
         }
         line.append_value(row.line());
@@ -241,7 +246,13 @@ fn entries(lines: &Lines<'_>, pipeline: &mut Pipeline, fields: Fields) -> Result
     }
     let mut columns: Vec<ArrayRef> = vec![Arc::new(line.finish())];
     columns.extend(keys.into_iter().map(|mut key| Arc::new(key.finish()) as ArrayRef));
-    Ok(Arc::new(StructArray::new(fields, columns, valid.finish())))
+    let entries = StructArray::new(fields.clone(), columns, None);
+    let offsets = OffsetBuffer::from_lengths(lengths);
+    Ok(Arc::new(ListArray::new(element(fields), offsets, Arc::new(entries), None)))
+}
+
+fn element(fields: Fields) -> FieldRef {
+    Arc::new(Field::new_list_field(DataType::Struct(fields), true))
 }
 
 fn samples(

@@ -8,6 +8,7 @@ use crate::ast::LogExpr;
 use crate::error::Error;
 use datafusion::arrow::array::{Array, AsArray};
 use datafusion::arrow::datatypes::Int64Type;
+use datafusion::common::{Column, UnnestOptions};
 use datafusion::functions::core::expr_fn::get_field;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, and, col, ident};
 use std::collections::HashMap;
@@ -97,7 +98,11 @@ fn plan(
             plan = first_entries(plan)?;
         }
         let call = function.call(lines::columns(true)).alias(LINES);
-        plan = plan.project(vec![col(logs::TIME), call])?.filter(field(LINE).is_not_null())?;
+        // Unnesting leaves out the rows whose list is empty: lines that a stage dropped.
+        let options = UnnestOptions::new().with_preserve_nulls(false);
+        plan = plan
+            .project(vec![col(logs::TIME), call])?
+            .unnest_column_with_options(Column::new_unqualified(LINES), options)?;
         let columns: Vec<Expr> =
             std::iter::once(col(logs::TIME)).chain(parts.iter().map(|part| field(part).alias(*part))).collect();
         plan = plan.project(columns)?;

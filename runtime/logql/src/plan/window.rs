@@ -6,7 +6,7 @@
 use super::pipeline::Windows;
 use crate::ast::RangeOp;
 use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Float64Builder, Int64Builder, ListArray, ListBuilder,
+    Array, ArrayRef, AsArray, BooleanArray, Float64Array, Float64Builder, Int64Builder, ListArray, ListBuilder,
 };
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Float64Type, Int64Type};
 use datafusion::common::{Result, exec_err, not_impl_err};
@@ -104,10 +104,11 @@ impl AggregateUDFImpl for WindowUdaf {
     }
 }
 
-/// Times and values of a batch of arguments.
-fn arguments(values: &[ArrayRef]) -> Result<(&[i64], &[f64])> {
-    match (values.first().and_then(|a| a.as_primitive_opt::<Int64Type>()), values.get(1).and_then(|a| a.as_primitive_opt::<Float64Type>())) {
-        (Some(times), Some(samples)) => Ok((times.values(), samples.values())),
+/// Times and values of a batch of arguments; a null value is no sample.
+fn arguments(values: &[ArrayRef]) -> Result<(&[i64], &Float64Array)> {
+    let times = values.first().and_then(|array| array.as_primitive_opt::<Int64Type>());
+    match (times, values.get(1).and_then(|array| array.as_primitive_opt::<Float64Type>())) {
+        (Some(times), Some(samples)) => Ok((times.values(), samples)),
         _ => exec_err!("logql_window takes a time and a value"),
     }
 }
@@ -168,14 +169,15 @@ impl GroupsAccumulator for Counting {
         self.grow(total);
         let (times, samples) = arguments(values)?;
         for (at, &group) in groups.iter().enumerate() {
-            if passes(filter, at)
+            if samples.is_valid(at)
+                && passes(filter, at)
                 && let Some((first, last)) = self.function.windows.of(times[at])
             {
                 self.counts[group][first] += 1;
                 self.counts[group][last + 1] -= 1;
                 // Exact: lengths of lines are whole numbers far below 2^53.
-                self.sums[group][first] += samples[at];
-                self.sums[group][last + 1] -= samples[at];
+                self.sums[group][first] += samples.value(at);
+                self.sums[group][last + 1] -= samples.value(at);
             }
         }
         Ok(())
@@ -256,8 +258,8 @@ impl GroupsAccumulator for Sampling {
         self.groups.resize_with(total, Vec::new);
         let (times, samples) = arguments(values)?;
         for (at, &group) in groups.iter().enumerate() {
-            if passes(filter, at) {
-                self.groups[group].push((times[at], samples[at]));
+            if samples.is_valid(at) && passes(filter, at) {
+                self.groups[group].push((times[at], samples.value(at)));
                 self.held += 1;
             }
         }

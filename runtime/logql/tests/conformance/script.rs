@@ -3,27 +3,27 @@
 use weft_logql::Labels;
 
 /// An entry: labels, line, time (ns from 0), metadata.
-pub struct Entry {
-    pub labels: Vec<(String, String)>,
-    pub line: String,
-    pub time: i64,
-    pub metadata: Vec<(String, String)>,
+pub(crate) struct Entry {
+    pub(crate) labels: Vec<(String, String)>,
+    pub(crate) line: String,
+    pub(crate) time: i64,
+    pub(crate) metadata: Vec<(String, String)>,
 }
 
-pub enum Expectation {
+pub(crate) enum Expectation {
     Fail { contains: Option<String>, regex: Option<String> },
     Series { series: Vec<(Labels, Vec<Option<f64>>)>, ordered: bool },
 }
 
-pub struct Eval {
-    pub query: String,
-    pub start: i64,
+pub(crate) struct Eval {
+    pub(crate) query: String,
+    pub(crate) start: i64,
     /// End and step; `None` is an instant query.
-    pub range: Option<(i64, i64)>,
-    pub expectation: Expectation,
+    pub(crate) range: Option<(i64, i64)>,
+    pub(crate) expectation: Expectation,
 }
 
-pub enum Command {
+pub(crate) enum Command {
     Clear,
     Load(Vec<Entry>),
     Eval(Eval),
@@ -47,7 +47,7 @@ fn uncommented(line: &str) -> &str {
     line.trim_end()
 }
 
-pub fn duration(text: &str) -> i64 {
+pub(crate) fn duration(text: &str) -> i64 {
     let (sign, mut rest) = text.strip_prefix('-').map_or((1, text), |rest| (-1, rest));
     let mut total = 0;
     while !rest.is_empty() {
@@ -156,7 +156,7 @@ fn statement(head: &str, body: &[&str]) -> Eval {
 }
 
 /// The commands of a script with their line numbers.
-pub fn parse(text: &str) -> Vec<(usize, Command)> {
+pub(crate) fn parse(text: &str) -> Vec<(usize, Command)> {
     let lines: Vec<(usize, &str)> = text
         .lines()
         .enumerate()

@@ -11,14 +11,14 @@ use weft_model::attributes::{LabelMapBuilder, TypedMapBuilder};
 use weft_model::{Epoch, Table, logs, series};
 use weft_table::Tables;
 
-pub struct Store {
-    pub engine: Engine,
+pub(crate) struct Store {
+    pub(crate) engine: Engine,
     tables: Tables,
     epoch: Epoch,
 }
 
 impl Store {
-    pub async fn open() -> Self {
+    pub(crate) async fn open() -> Self {
         let clock = ManualClock::at(crate::BASE);
         let tables = Tables::open_store(Arc::new(InMemory::new()), weft_table::Config::default(), clock).await.unwrap();
         let query = weft_query::Engine::new(tables.clone(), weft_query::Config::default()).unwrap();
@@ -27,17 +27,19 @@ impl Store {
         Self { engine: Engine::new(query, Config::default()), tables, epoch }
     }
 
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.tables.hot().discard(&self.epoch);
         self.epoch.sequence += 1;
         self.tables.hot().begin(&self.epoch);
     }
 
-    pub fn load(&self, entries: &[Entry], base: i64) {
+    pub(crate) fn load(&self, entries: &[Entry], base: i64) {
         let rows = entries.len();
         let (mut streams, mut attributes, mut ids) = (LabelMapBuilder::new(), TypedMapBuilder::new(), Vec::new());
         for entry in entries {
-            let mut labels: Vec<_> = entry.labels.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+            // As the push receiver does: a stream has no labels with an empty value.
+            let labels = entry.labels.iter().filter(|(_, value)| !value.is_empty());
+            let mut labels: Vec<_> = labels.map(|(n, v)| (n.as_str(), v.as_str())).collect();
             labels.sort_unstable();
             ids.push(series::id(labels.iter().copied()));
             labels.iter().for_each(|(name, value)| streams.label(name, value));

@@ -37,9 +37,13 @@ impl Value {
         match self {
             Self::Nil => out.push_str("<no value>"),
             Self::Text(text) => out.push_str(text),
-            Self::Int(value) => drop(write!(out, "{value}")),
+            Self::Int(value) => {
+                let _ = write!(out, "{value}");
+            }
             Self::Float(value) => write_number(*value, out),
-            Self::Bool(value) => drop(write!(out, "{value}")),
+            Self::Bool(value) => {
+                let _ = write!(out, "{value}");
+            }
             Self::List(items) => {
                 out.push('[');
                 for (index, item) in items.iter().enumerate() {
