@@ -8,7 +8,8 @@ use crate::parse::durations;
 use crate::plan::{Operand, Order, Planner, Scalar};
 use crate::value::{Answer, Labels, Sample, Value, by_value};
 use crate::{check, parse};
-use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::array::{ArrayRef, RecordBatch};
+use datafusion::prelude::DataFrame;
 use futures::TryStreamExt;
 use std::cmp::Ordering;
 use std::time::Duration;
@@ -122,6 +123,23 @@ impl Engine {
         Ok(answer(Value::Matrix(series), planner.notes))
     }
 
+    /// The plan of an instant query, for showing it: the vector's, or none where no data is needed.
+    ///
+    /// # Errors
+    /// As [`Self::instant`].
+    pub fn explain(&self, text: &str, grid: Grid) -> Result<Option<DataFrame>, Error> {
+        let expr = parse::parse(text)?;
+        check::check(&expr, self.config.experimental_functions).map_err(|fault| fault.at(text))?;
+        let session = self.session(&Options::default());
+        let context = durations::Context { step: grid.step, range: grid.end() - grid.start };
+        let plan = match self.planner(&session, text, grid, context, &Options::default()).plan(&expr, &grid)? {
+            Operand::Vector(vector) => vector.plan,
+            Operand::Scalar(Scalar::Relation(plan)) => plan,
+            _ => return Ok(None),
+        };
+        Ok(Some(session.frame(plan)))
+    }
+
     fn session(&self, options: &Options) -> Session {
         let mut config = self.query.config().clone();
         if let Some(timeout) = options.timeout {
@@ -192,7 +210,7 @@ async fn samples(mut stream: QueryStream, (after, until): (i64, i64)) -> Result<
     Ok(out)
 }
 
-fn column<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a datafusion::arrow::array::ArrayRef, Error> {
+fn column<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef, Error> {
     batch.column_by_name(name).ok_or_else(|| weft_query::Error::Engine(format!("a result without column {name}")).into())
 }
 

@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::parse::{ast::Selector, parse_selector};
 use crate::plan::selector::series_rows;
 use crate::value::Labels;
-use datafusion::arrow::array::{Array, AsArray, RecordBatch};
+use datafusion::arrow::array::{Array, AsArray, RecordBatch, StringArray};
 use datafusion::arrow::datatypes::Int32Type;
 use datafusion::logical_expr::{Expr, LogicalPlanBuilder, ident, lit};
 use futures::TryStreamExt;
@@ -104,7 +104,7 @@ impl Engine {
             let kinds = batch.column(1).as_primitive_opt::<Int32Type>();
             let (Some(names), Some(kinds), Some(helps), Some(units)) = (text(0), kinds, text(2), text(3)) else { continue };
             for row in 0..batch.num_rows() {
-                let owned = |column: &datafusion::arrow::array::StringArray| if column.is_null(row) { String::new() } else { column.value(row).to_owned() };
+                let owned = |column: &StringArray| if column.is_null(row) { String::new() } else { column.value(row).to_owned() };
                 let entry = Metadata { kind: kind(kinds.value(row)), help: owned(helps), unit: owned(units) };
                 found.entry(names.value(row).to_owned()).or_default().insert(entry);
             }

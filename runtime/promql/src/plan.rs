@@ -99,6 +99,14 @@ impl Scalar {
         }
     }
 
+    /// For functions of whole groups.
+    fn number(self) -> plan::Number {
+        match (self.literal(), self) {
+            (_, Self::Relation(relation)) => plan::Number::Relation(relation),
+            (literal, _) => plan::Number::Literal(literal.unwrap_or_else(|| lit(f64::NAN))),
+        }
+    }
+
     /// As a relation of one series without labels.
     fn relation(self, grid: &Grid) -> Result<LogicalPlan, Error> {
         Ok(match self {

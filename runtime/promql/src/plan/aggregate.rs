@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::parse::ast::{Expr, Grouping};
 use weft_query::functions::maps::METRIC_NAME;
 use weft_query::vector::aggregate::Op;
-use weft_query::vector::{Grid, plan};
+use weft_query::vector::{Grid, plan, select};
 
 impl Planner<'_> {
     pub(super) fn aggregation(
@@ -58,24 +58,17 @@ impl Planner<'_> {
         if op == "quantile" {
             self.check_quantile(parameter, &number, grid);
         }
-        // A scalar of the data is a column; grouping would lose it, so it is read as the greatest of its
-        // group: all rows have the same.
-        let relation = matches!(number, Scalar::Relation(_));
-        if relation {
-            return Err(self.unsupported(parameter.span, format!("a parameter of {op} that comes from data is")));
-        }
-        let (input, columns) = self.with_scalars(vector.plan, vec![number])?;
-        let Some(number) = columns.into_iter().next() else {
-            return Err(self.parse_error(expr.span, format!("{op} needs a parameter")));
-        };
         match op {
             "topk" | "bottomk" => {
                 let kind = if op == "topk" { "topk" } else { "bottomk" };
                 let order = Order::Value { descending: op == "topk" };
-                let plan = plan::topk(input, kind, number, &grouped)?;
+                for step in 0..grid.steps {
+                    number.at(step).map(select::whole).transpose()?;
+                }
+                let plan = plan::topk(vector.plan, kind, number.number(), &grouped)?;
                 Ok(Vector { plan, names: kept, order })
             }
-            "quantile" => Ok(Vector::new(plan::quantile(input, number, &grouped)?, names)),
+            "quantile" => Ok(Vector::new(plan::quantile(vector.plan, number.number(), &grouped)?, names)),
             _ => Err(self.parse_error(expr.span, format!("unknown aggregation {op:?}"))),
         }
     }

@@ -4,11 +4,13 @@ use super::{Names, Operand, Order, PER_SECOND, Planner, Scalar, Vector, values};
 use crate::error::Error;
 use crate::functions::{self, Type};
 use crate::parse::ast::{Expr, Kind, MatchOp, Matcher, Selector};
-use datafusion::logical_expr::{Expr as Column, ident, lit};
+use datafusion::logical_expr::{Expr as Column, LogicalPlan, ident, lit};
 use weft_query::functions::maps::METRIC_NAME;
 use weft_query::functions::{label_join, label_replace};
 use weft_query::vector::{Grid, LABELS, TIMESTAMPS, plan, pointwise, range};
 
+/// Functions that take samples for running totals.
+const CUMULATIVE: [&str; 4] = ["rate", "increase", "irate", "resets"];
 /// Functions of a window that keep the metric's name.
 const KEEP_NAME: [&str; 2] = ["last_over_time", "first_over_time"];
 /// Date functions: of the evaluation time without an argument.
@@ -41,12 +43,14 @@ impl Planner<'_> {
             ("timestamp", [inner]) => self.timestamp(inner, grid)?,
             ("sort" | "sort_desc", [inner]) => {
                 if grid.steps > 1 {
-                    let message = format!("{name} is ineffective for range queries since results are always ordered by labels");
-                    self.notes.info(self.text, expr.span, message);
+                    self.note_sort(expr);
                 }
                 Vector { order: Order::Value { descending: name == "sort_desc" }, ..self.vector(inner, grid)? }
             }
             ("sort_by_label" | "sort_by_label_desc", [inner, labels @ ..]) => {
+                if grid.steps > 1 {
+                    self.note_sort(expr);
+                }
                 let names = labels.iter().map(|label| self.string(label, grid)).collect::<Result<_, _>>()?;
                 let order = Order::Labels { names, descending: name == "sort_by_label_desc" };
                 Vector { order, ..self.vector(inner, grid)? }
@@ -57,19 +61,15 @@ impl Planner<'_> {
                 let rank_place = rank;
                 let rank = self.scalar(rank, grid)?;
                 self.check_quantile(rank_place, &rank, grid);
-                let Some(rank) = rank.literal() else {
-                    return Err(self.unsupported(expr.span, "a quantile that comes from data is"));
-                };
                 let input = self.vector(inner, grid)?;
-                Vector::new(plan::histogram_quantile(input.plan, rank)?, Names::None)
+                let named = input.names == Names::Many;
+                self.nameless_histograms(plan::histogram_quantile(input.plan, rank.number(), named)?, named)?
             }
             ("histogram_fraction", [low, high, inner]) => {
-                let (low, high) = (self.scalar(low, grid)?.literal(), self.scalar(high, grid)?.literal());
-                let (Some(low), Some(high)) = (low, high) else {
-                    return Err(self.unsupported(expr.span, "a bound that comes from data is"));
-                };
+                let (low, high) = (self.scalar(low, grid)?.number(), self.scalar(high, grid)?.number());
                 let input = self.vector(inner, grid)?;
-                Vector::new(plan::histogram_fraction(input.plan, low, high)?, Names::None)
+                let named = input.names == Names::Many;
+                self.nameless_histograms(plan::histogram_fraction(input.plan, low, high, named)?, named)?
             }
             (name, [inner]) if NATIVE.contains(&name) => {
                 // Planned all the same: native histograms among the data are an error there, not nothing.
@@ -90,6 +90,11 @@ impl Planner<'_> {
             _ => return Err(self.unsupported(expr.span, format!("{name}() is"))),
         };
         Ok(Operand::Vector(vector))
+    }
+
+    /// Results of histograms without the names that told them apart.
+    fn nameless_histograms(&self, results: LogicalPlan, named: bool) -> Result<Vector, Error> {
+        self.nameless(Vector::new(results, if named { Names::Many } else { Names::None }), values())
     }
 
     fn scalar_call(&mut self, expr: &Expr, name: &str, arguments: &[Expr], grid: &Grid) -> Result<Scalar, Error> {
@@ -127,7 +132,7 @@ impl Planner<'_> {
         let Some(matrix) = arguments.iter().find(is_matrix) else {
             return Err(self.parse_error(expr.span, format!("{name}() needs a range vector")));
         };
-        let ranged = self.ranged(matrix, grid)?;
+        let ranged = self.ranged(matrix, grid, CUMULATIVE.contains(&name))?;
         let mut numbers = Vec::new();
         for argument in arguments.iter().filter(|argument| !is_matrix(argument)) {
             let number = self.scalar(argument, grid)?;
@@ -154,7 +159,7 @@ impl Planner<'_> {
         let result = range::call(name, ident(TIMESTAMPS), values(), &ranged.window, columns)?;
         let vector = Vector::new(input, ranged.names);
         if KEEP_NAME.contains(&name) {
-            return Ok(Vector { plan: plan::map_values(vector.plan, result)?, ..Vector::new(plan::nothing(0)?, vector.names) });
+            return Ok(Vector::new(plan::map_values(vector.plan, result)?, vector.names));
         }
         self.nameless(vector, result)
     }
@@ -169,6 +174,11 @@ impl Planner<'_> {
             }
             None => Ok(()),
         }
+    }
+
+    fn note_sort(&mut self, expr: &Expr) {
+        let message = "sort is ineffective for range queries since results are always ordered by labels";
+        self.notes.warn(self.text, expr.span, message);
     }
 
     /// Says so where a counter's function is used on what isn't named like a counter.

@@ -78,16 +78,16 @@ impl Planner<'_> {
         Ok(Window { grid: *grid, at, offset, range, per_second: PER_SECOND })
     }
 
-    fn samples(&self, selector: &Selector, window: Window) -> Result<Ranged, Error> {
+    fn samples(&self, selector: &Selector, window: Window, cumulative: bool) -> Result<Ranged, Error> {
         let (after, until) = window.bounds();
         let rows = self.session.scan(Table::Metrics)?.filter(conditions(&selector.matchers, after, until))?.build()?;
-        Ok(Ranged { plan: plan::gather_rows(rows, after, until)?, window, names: names_of(selector) })
+        Ok(Ranged { plan: plan::gather_rows(rows, after, until, cumulative)?, window, names: names_of(selector) })
     }
 
     /// The newest sample within the lookback, at each step; `function` is "instant" or "timestamp".
     pub(super) fn newest(&self, expr: &Expr, selector: &Selector, function: &str, grid: &Grid) -> Result<Vector, Error> {
         let window = self.window(expr.span, &selector.modifiers, self.lookback, grid)?;
-        let samples = self.samples(selector, window)?;
+        let samples = self.samples(selector, window, false)?;
         let newest = range::call(function, ident(TIMESTAMPS), super::values(), &window, [])?;
         Ok(Vector::new(plan::map_values(samples.plan, newest)?, samples.names))
     }
@@ -101,17 +101,18 @@ impl Planner<'_> {
     /// # Errors
     /// As [`Self::plan`].
     pub fn samples_of(&mut self, expr: &Expr, grid: &Grid) -> Result<Ranged, Error> {
-        self.ranged(expr, grid)
+        self.ranged(expr, grid, false)
     }
 
     /// A range vector: a selector's samples, or the steps of a subquery.
-    pub(super) fn ranged(&mut self, expr: &Expr, grid: &Grid) -> Result<Ranged, Error> {
+    /// `cumulative` as for [`plan::gather_rows`].
+    pub(super) fn ranged(&mut self, expr: &Expr, grid: &Grid, cumulative: bool) -> Result<Ranged, Error> {
         match &expr.kind {
-            Kind::Paren(inner) => self.ranged(inner, grid),
+            Kind::Paren(inner) => self.ranged(inner, grid, cumulative),
             Kind::Range { selector, range } => {
                 let range = self.positive_millis(expr.span, range)?;
                 let window = self.window(expr.span, &selector.modifiers, range, grid)?;
-                self.samples(selector, window)
+                self.samples(selector, window, cumulative)
             }
             Kind::Subquery { expr: inner, range, step, modifiers } => {
                 let range = self.positive_millis(expr.span, range)?;

@@ -82,11 +82,6 @@ impl FloatRow<'_> {
         let value = self.values.get(at)?;
         self.is_valid(at).then_some(*value)
     }
-
-    /// Whether no element of this column is null, so that `values` can be read as it is.
-    pub fn all_valid(&self) -> bool {
-        self.nulls.is_none()
-    }
 }
 
 /// A column of integer lists; elements aren't null.

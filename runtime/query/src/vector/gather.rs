@@ -12,11 +12,14 @@ use crate::error::unsupported;
 use crate::functions::label_key;
 use crate::functions::maps::{Labels, METRIC_NAME};
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, StructArray};
-use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields, Float64Type, Int64Type};
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields, Float64Type, Int32Type, Int64Type};
 use datafusion::common::{Result, exec_err};
 use datafusion::logical_expr::{AggregateUDF, EmitTo, GroupsAccumulator};
 use std::sync::{Arc, LazyLock};
 use weft_model::attributes::{LabelMapBuilder, label_map};
+
+/// OTLP's AggregationTemporality of samples that are differences.
+const DELTA: i32 = 1;
 
 static FIELDS: LazyLock<Fields> = LazyLock::new(|| {
     Fields::from(vec![
@@ -39,8 +42,8 @@ fn state() -> Vec<FieldRef> {
     FIELDS.iter().cloned().collect()
 }
 
-/// `gather_rows(name, labels, timestamps, values, int_values, after, until)`: samples of rows of
-/// `metrics` in `(after, until]`.
+/// `gather_rows(name, labels, timestamps, values, int_values, after, until, temporality)`: samples of
+/// rows of `metrics` in `(after, until]`; a temporality of delta is an error.
 pub fn gather_rows() -> Arc<AggregateUDF> {
     Arc::clone(&ROWS)
 }
@@ -114,8 +117,11 @@ impl Gather {
     }
 
     fn update_rows(&mut self, columns: &[ArrayRef], groups: &[usize], passes: impl Fn(usize) -> bool) -> Result<()> {
-        let [names, labels, times, floats, ints, after, until] = columns else {
-            return exec_err!("gather_rows takes 7 arguments, not {}", columns.len());
+        let [names, labels, times, floats, ints, after, until, temporality] = columns else {
+            return exec_err!("gather_rows takes 8 arguments, not {}", columns.len());
+        };
+        let Some(temporality) = temporality.as_primitive_opt::<Int32Type>() else {
+            return exec_err!("gather_rows: temporality must be a 32-bit integer");
         };
         let Some(names) = names.as_string_opt::<i32>() else { return exec_err!("gather_rows: names must be strings") };
         let labels = Labels::of(labels)?;
@@ -132,6 +138,12 @@ impl Gather {
             if floats.is_null(row) && ints.is_null(row) {
                 return Err(unsupported(format!(
                     "series '{}' holds native histograms, which queries don't support yet: select its classic buckets instead",
+                    names.value(row)
+                )));
+            }
+            if temporality.value(row) == DELTA {
+                return Err(unsupported(format!(
+                    "series '{}' has delta temporality: rate, increase and the like take running totals; use sum_over_time",
                     names.value(row)
                 )));
             }

@@ -148,19 +148,20 @@ fn fraction(low: f64, high: f64, buckets: &mut Vec<Bucket>) -> f64 {
     }
     merge_equal_bounds(buckets);
     make_monotonic(buckets);
-    let Some(seen) = buckets.last().map(|last| last.count).filter(|_| buckets.len() >= 2) else { return f64::NAN };
+    let Some(seen) = buckets.last().map(|last| last.count) else { return f64::NAN };
     if seen == 0.0 || low.is_nan() || high.is_nan() {
         return f64::NAN;
     }
     if low >= high {
         return 0.0;
     }
-    let (low, high) = (rank_of(low, buckets).min(seen), rank_of(high, buckets).min(seen));
-    (high - low) / seen
+    let (low, high) = (rank_of(low, buckets, true).min(seen), rank_of(high, buckets, false).min(seen));
+    (high - low).max(0.0) / seen
 }
 
-/// How many observations lie below `value`, linear within a bucket.
-fn rank_of(value: f64, buckets: &[Bucket]) -> f64 {
+/// How many observations lie below `value`, linear within a bucket. Of a bucket of infinite width none
+/// is counted: as seen from a lower bound all of it lies below, from an upper bound nothing.
+fn rank_of(value: f64, buckets: &[Bucket], lower_bound: bool) -> f64 {
     let mut rank = 0.0;
     let mut lower = if buckets[0].bound > 0.0 { 0.0 } else { f64::NEG_INFINITY };
     for bucket in buckets {
@@ -168,9 +169,10 @@ fn rank_of(value: f64, buckets: &[Bucket]) -> f64 {
             return rank;
         }
         if bucket.bound > value {
-            let share = (value - lower) / (bucket.bound - lower);
-            // An unbounded bucket holds nothing that can be told apart.
-            return if share.is_nan() || bucket.bound.is_infinite() { rank } else { rank + (bucket.count - rank) * share };
+            if lower.is_infinite() || bucket.bound.is_infinite() {
+                return if lower_bound { bucket.count } else { rank };
+            }
+            return rank + (bucket.count - rank) * (value - lower) / (bucket.bound - lower);
         }
         rank = bucket.count;
         lower = bucket.bound;

@@ -100,24 +100,22 @@ fn check_unique(arguments: &ScalarFunctionArgs) -> Result<ArrayRef> {
                 Some(keys) => display(label_key::read(keys.value(row))?),
                 None => String::new(),
             };
+            let mut both = [display(labels.row(first)), display(labels.row(second))];
+            both.sort();
             return Err(rejected(format!(
                 "found duplicate series for the match group {group} on the {side} hand-side of the operation: \
-                 [{}, {}];many-to-many matching not allowed: matching labels must be unique on one side",
-                display(labels.row(second)),
-                display(labels.row(first)),
+                 [{}];many-to-many matching not allowed: matching labels must be unique on one side",
+                both.join(", "),
             )));
         }
     }
     Ok(array)
 }
 
-/// Labels as PromQL writes them.
+/// Labels as Prometheus writes them in errors.
 pub fn display<'a>(labels: impl Iterator<Item = (&'a str, &'a str)>) -> String {
-    let (mut name, mut rest) = ("", Vec::new());
-    for (key, value) in labels {
-        if key == METRIC_NAME { name = value } else { rest.push(format!("{key}={value:?}")) }
-    }
-    if rest.is_empty() && !name.is_empty() { name.to_owned() } else { format!("{name}{{{}}}", rest.join(", ")) }
+    let each: Vec<String> = labels.map(|(name, value)| format!("{name}={value:?}")).collect();
+    format!("{{{}}}", each.join(", "))
 }
 
 /// The operation's parameters, read from literals.

@@ -10,7 +10,6 @@ use super::{LABELS, TIMESTAMPS, VALUES, gather, histogram, select, steps};
 use crate::functions::maps::METRIC_NAME;
 use crate::functions::{label_key, label_sets};
 use datafusion::common::{Column, Result, ScalarValue, UnnestOptions};
-use datafusion::functions::core::expr_fn::get_field;
 use datafusion::logical_expr::{Expr, JoinType, LogicalPlan, LogicalPlanBuilder, ident, lit};
 use std::sync::Arc;
 use weft_model::attributes::LabelMapBuilder;
@@ -22,6 +21,27 @@ const SERIES: &str = "series";
 const OTHER_SERIES: &str = "other_series";
 const OTHER_VALUES: &str = "other_values";
 const SAMPLES: &str = "samples";
+const NUMBER: &str = "number";
+const OTHER_NUMBER: &str = "other_number";
+
+/// A number that a function of whole groups takes.
+#[derive(Debug, Clone)]
+pub enum Number {
+    /// A literal: a float, or a list of one a step.
+    Literal(Expr),
+    /// A relation of one row of `values`.
+    Relation(LogicalPlan),
+}
+
+impl Number {
+    /// It as an expression beside the rows of `input`.
+    fn beside(self, input: LogicalPlanBuilder, name: &str) -> Result<(LogicalPlanBuilder, Expr)> {
+        match self {
+            Self::Literal(literal) => Ok((input, literal)),
+            Self::Relation(relation) => Ok((LogicalPlanBuilder::from(beside(input.build()?, relation, name)?), ident(name))),
+        }
+    }
+}
 
 /// Which labels make a group.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -66,10 +86,12 @@ fn of_key(key: &str) -> Expr {
 }
 
 /// Samples of each series of `metrics` in `(after, until]`, from rows that passed the selector's filters.
+/// With `cumulative`, series of delta temporality are an error of the query: what is computed from them
+/// takes each sample for a running total.
 ///
 /// # Errors
 /// When the input isn't a scan of `metrics`.
-pub fn gather_rows(rows: LogicalPlan, after: i64, until: i64) -> Result<LogicalPlan> {
+pub fn gather_rows(rows: LogicalPlan, after: i64, until: i64, cumulative: bool) -> Result<LogicalPlan> {
     let column = |name: &str| ident(name);
     let arguments = vec![
         column(metrics::NAME),
@@ -79,6 +101,8 @@ pub fn gather_rows(rows: LogicalPlan, after: i64, until: i64) -> Result<LogicalP
         column(metrics::INT_VALUES),
         lit(after),
         lit(until),
+        // A column only where it matters: others need not read it.
+        if cumulative { column(metrics::TEMPORALITY) } else { lit(0i32) },
     ];
     gathered(rows, ident(metrics::SERIES_ID), gather::gather_rows().call(arguments))
 }
@@ -93,14 +117,16 @@ pub fn gather_points(rows: LogicalPlan, labels: Expr, time: Expr, value: Expr) -
 }
 
 fn gathered(rows: LogicalPlan, key: Expr, gather: Expr) -> Result<LogicalPlan> {
-    let field = |name: &str| get_field(ident(SAMPLES), name).alias(name);
+    let field = |name: &str| steps::part(ident(SAMPLES), name).alias(name);
     LogicalPlanBuilder::from(rows)
         .aggregate([key.alias(KEY)], [gather.alias(SAMPLES)])?
         .project([field(LABELS), field(TIMESTAMPS), field(VALUES)])?
         .build()
 }
 
-/// `values` of each series replaced, and series without a value at any step left out.
+/// `values` of each series replaced. Series may come out without a value at any step; they count for
+/// nothing and are left out of results. (A filter here would be moved below the projection by the
+/// optimizer, and so evaluate the function twice.)
 ///
 /// # Errors
 /// When the expression doesn't fit the input.
@@ -108,14 +134,13 @@ pub fn map_values(input: LogicalPlan, new_values: Expr) -> Result<LogicalPlan> {
     map(input, labels(), new_values)
 }
 
-/// `labels` and `values` of each series replaced, and series without a value at any step left out.
+/// `labels` and `values` of each series replaced, as [`map_values`] does.
 ///
 /// # Errors
 /// When the expressions don't fit the input.
 pub fn map(input: LogicalPlan, new_labels: Expr, new_values: Expr) -> Result<LogicalPlan> {
     LogicalPlanBuilder::from(input)
         .project([new_labels.alias(LABELS), new_values.alias(VALUES)])?
-        .filter(steps::has_any(values()))?
         .build()
 }
 
@@ -163,7 +188,7 @@ fn collected(input: LogicalPlan, key: Expr, key_name: &str, series_name: &str) -
 /// Lists of series made rows again.
 fn unnested(input: LogicalPlanBuilder) -> Result<LogicalPlan> {
     let options = UnnestOptions::new().with_preserve_nulls(false);
-    let field = |name: &str| get_field(ident(SERIES), name).alias(name);
+    let field = |name: &str| steps::part(ident(SERIES), name).alias(name);
     input.unnest_column_with_options(Column::from_name(SERIES), options)?.project([field(LABELS), field(VALUES)])?.build()
 }
 
@@ -171,8 +196,8 @@ fn unnested(input: LogicalPlanBuilder) -> Result<LogicalPlan> {
 ///
 /// # Errors
 /// When the input is no vector.
-pub fn topk(input: LogicalPlan, kind: &'static str, k: Expr, grouping: &Grouping) -> Result<LogicalPlan> {
-    let series = collected(input, grouping.key(labels()), KEY, SERIES)?;
+pub fn topk(input: LogicalPlan, kind: &'static str, k: Number, grouping: &Grouping) -> Result<LogicalPlan> {
+    let (series, k) = k.beside(collected(input, grouping.key(labels()), KEY, SERIES)?, NUMBER)?;
     unnested(series.project([select::topk(kind, ident(SERIES), k).alias(SERIES)])?)
 }
 
@@ -180,8 +205,9 @@ pub fn topk(input: LogicalPlan, kind: &'static str, k: Expr, grouping: &Grouping
 ///
 /// # Errors
 /// When the input is no vector.
-pub fn quantile(input: LogicalPlan, rank: Expr, grouping: &Grouping) -> Result<LogicalPlan> {
-    collected(input, grouping.key(labels()), KEY, SERIES)?
+pub fn quantile(input: LogicalPlan, rank: Number, grouping: &Grouping) -> Result<LogicalPlan> {
+    let (series, rank) = rank.beside(collected(input, grouping.key(labels()), KEY, SERIES)?, NUMBER)?;
+    series
         .project([of_key(KEY), select::quantile_call(ident(SERIES), rank).alias(VALUES)])?
         .build()
 }
@@ -197,27 +223,39 @@ pub fn count_values(input: LogicalPlan, label: &str, grouping: &Grouping) -> Res
     merge_equal(counted)
 }
 
-/// The quantile of each classic histogram: series that differ in nothing but `le`.
+/// The quantile of each classic histogram: series that differ in nothing but `le`. With `named` the
+/// metric's name tells histograms apart too, and stays on the result.
 ///
 /// # Errors
 /// When the input is no vector.
-pub fn histogram_quantile(buckets: LogicalPlan, rank: Expr) -> Result<LogicalPlan> {
-    histograms(buckets, histogram::quantile_call(ident(SERIES), rank))
+pub fn histogram_quantile(buckets: LogicalPlan, rank: Number, named: bool) -> Result<LogicalPlan> {
+    let (series, rank) = rank.beside(histograms(buckets, named)?, NUMBER)?;
+    histogram_results(series, histogram::quantile_call(ident(SERIES), rank))
 }
 
-/// The share of observations of each classic histogram that lie between two bounds.
+/// The share of observations of each classic histogram that lie between two bounds; `named` as for
+/// [`histogram_quantile`].
 ///
 /// # Errors
 /// When the input is no vector.
-pub fn histogram_fraction(buckets: LogicalPlan, low: Expr, high: Expr) -> Result<LogicalPlan> {
-    histograms(buckets, histogram::fraction_call(ident(SERIES), low, high))
+pub fn histogram_fraction(buckets: LogicalPlan, low: Number, high: Number, named: bool) -> Result<LogicalPlan> {
+    let (series, low) = low.beside(histograms(buckets, named)?, NUMBER)?;
+    let (series, high) = high.beside(series, OTHER_NUMBER)?;
+    histogram_results(series, histogram::fraction_call(ident(SERIES), low, high))
 }
 
-fn histograms(buckets: LogicalPlan, result: Expr) -> Result<LogicalPlan> {
-    let key = Grouping::Without(vec![BOUND.to_owned()]).key(labels());
-    collected(buckets, key, KEY, SERIES)?
+fn histograms(buckets: LogicalPlan, named: bool) -> Result<LogicalPlanBuilder> {
+    let key = if named {
+        label_key::label_key().call(vec![labels(), lit("without"), lit(BOUND)])
+    } else {
+        Grouping::Without(vec![BOUND.to_owned()]).key(labels())
+    };
+    collected(buckets, key, KEY, SERIES)
+}
+
+fn histogram_results(series: LogicalPlanBuilder, result: Expr) -> Result<LogicalPlan> {
+    series
         .project([of_key(KEY), result.alias(VALUES)])?
-        .filter(steps::has_any(values()))?
         .build()
 }
 
@@ -298,7 +336,6 @@ fn masked(kept: LogicalPlan, other: LogicalPlan, present: bool, matching: &Match
         .project([matching.key(labels()).alias(KEY), labels(), values()])?
         .join(presence, join, (vec![Column::from_name(KEY)], vec![Column::from_name(OTHER_KEY)]), None)?
         .project([labels(), mask(values(), ident(OTHER_VALUES)).alias(VALUES)])?
-        .filter(steps::has_any(values()))?
         .build()
 }
 
@@ -310,14 +347,6 @@ pub fn literal(series_labels: &[(&str, &str)], series_values: Expr) -> Result<Lo
     LogicalPlanBuilder::empty(true)
         .project([label_literal(series_labels)?.alias(LABELS), series_values.alias(VALUES)])?
         .build()
-}
-
-/// No series.
-///
-/// # Errors
-/// Only by a fault of the engine.
-pub fn nothing(steps: usize) -> Result<LogicalPlan> {
-    LogicalPlanBuilder::from(literal(&[], steps::constants(&vec![None; steps]))?).filter(lit(false))?.build()
 }
 
 /// A literal label set; sorted here.
@@ -361,7 +390,7 @@ fn one_row(input: LogicalPlan, op: Op, steps: usize) -> Result<LogicalPlan> {
 /// # Errors
 /// When the input is no vector.
 pub fn as_samples(input: LogicalPlan, grid: &Grid) -> Result<LogicalPlan> {
-    let field = |name: &str| get_field(ident(SAMPLES), name).alias(name);
+    let field = |name: &str| steps::part(ident(SAMPLES), name).alias(name);
     LogicalPlanBuilder::from(input)
         .project([labels(), steps::samples(values(), grid).alias(SAMPLES)])?
         .project([labels(), field(TIMESTAMPS), field(VALUES)])?

@@ -6,7 +6,7 @@ use super::columns::{FloatListBuilder, FloatLists, Operand, offset, values_type}
 use crate::error::rejected;
 use crate::functions::maps::{Labels, write_with};
 use crate::functions::{Columnar, column, label_key, text};
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
+use datafusion::arrow::array::{ArrayRef, UInt32Array};
 use datafusion::arrow::compute::take;
 use datafusion::common::Result;
 use datafusion::logical_expr::{Expr, ScalarFunctionArgs, ScalarUDF, lit};
@@ -113,7 +113,7 @@ fn key_of(labels: &Labels<'_>, row: usize) -> Vec<u8> {
 }
 
 /// A count as PromQL takes one: truncated, an error where it is no number an integer can hold.
-fn whole(value: f64) -> Result<i64> {
+pub fn whole(value: f64) -> Result<i64> {
     if value.is_nan() {
         return Err(rejected("Parameter value is NaN"));
     }
@@ -207,12 +207,6 @@ pub fn count_values_call(series: Expr, label: &str, group_labels: Expr) -> Expr 
 
 pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
     [&TOP, &QUANTILE, &COUNT_VALUES].into_iter().map(|function| Arc::clone(function)).collect()
-}
-
-/// Whether any label map of `array` has this label: for telling a query about labels that aren't there.
-pub fn has_label(array: &ArrayRef, name: &str) -> bool {
-    array.as_map_opt().is_some_and(|map| map.keys().as_string_opt::<i32>().is_some_and(|keys| keys.iter().any(|key| key == Some(name))))
-        && !array.is_empty()
 }
 
 #[cfg(test)]

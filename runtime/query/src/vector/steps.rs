@@ -2,42 +2,31 @@
 
 use super::columns::{FloatListBuilder, FloatLists, int_lists, offset, timestamps_type, values_type};
 use super::grid::Grid;
-use super::{TIMESTAMPS, VALUES};
+use super::{LABELS, TIMESTAMPS, VALUES};
 use crate::functions::{Columnar, column, float, integer, text};
-use datafusion::arrow::array::{ArrayRef, AsArray, BooleanArray, Float64Array, StructArray};
+use datafusion::arrow::array::{ArrayRef, AsArray, Float64Array, StructArray};
 use datafusion::arrow::datatypes::{DataType, Field, Fields};
 use datafusion::common::{Result, ScalarValue, exec_err};
 use datafusion::logical_expr::{Expr, ScalarFunctionArgs, ScalarUDF, lit};
 use std::sync::{Arc, LazyLock};
+use weft_model::attributes::label_map;
 
 static SAMPLES: LazyLock<Fields> = LazyLock::new(|| {
     Fields::from(vec![Field::new(TIMESTAMPS, timestamps_type(), true), Field::new(VALUES, values_type(), true)])
 });
 
-static ANY: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Columnar::udf("steps_any", |_| Ok(DataType::Boolean), any));
 static MASK: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Columnar::udf("steps_mask", |_| Ok(values_type()), mask));
 static FILL: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Columnar::udf("steps_fill", |_| Ok(values_type()), fill));
 static INVERT: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Columnar::udf("steps_invert", |_| Ok(values_type()), invert));
 static AS_SAMPLES: LazyLock<Arc<ScalarUDF>> =
     LazyLock::new(|| Columnar::udf("steps_as_samples", |_| Ok(DataType::Struct(SAMPLES.clone())), as_samples));
+static LABELS_PART: LazyLock<Arc<ScalarUDF>> =
+    LazyLock::new(|| Columnar::udf("series_labels", |_| Ok(label_map()), |arguments| part_of(arguments, LABELS)));
+static TIMESTAMPS_PART: LazyLock<Arc<ScalarUDF>> =
+    LazyLock::new(|| Columnar::udf("series_timestamps", |_| Ok(timestamps_type()), |arguments| part_of(arguments, TIMESTAMPS)));
+static VALUES_PART: LazyLock<Arc<ScalarUDF>> =
+    LazyLock::new(|| Columnar::udf("series_values", |_| Ok(values_type()), |arguments| part_of(arguments, VALUES)));
 static AT: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Columnar::udf("steps_at", |_| Ok(DataType::Float64), at));
-
-fn any(arguments: &ScalarFunctionArgs) -> Result<ArrayRef> {
-    let array = column(arguments, 0)?;
-    let lists = FloatLists::of(&array)?;
-    let any: BooleanArray = (0..lists.len())
-        .map(|row| {
-            let row = lists.row(row);
-            Some(if row.all_valid() { !row.values.is_empty() } else { (0..row.values.len()).any(|at| row.is_valid(at)) })
-        })
-        .collect();
-    Ok(Arc::new(any))
-}
-
-/// Whether any step has a value.
-pub fn has_any(values: Expr) -> Expr {
-    ANY.call(vec![values])
-}
 
 fn mask(arguments: &ScalarFunctionArgs) -> Result<ArrayRef> {
     let keep_present = match text(arguments, 0)? {
@@ -135,6 +124,25 @@ pub fn samples(values: Expr, grid: &Grid) -> Expr {
     AS_SAMPLES.call(vec![values, lit(grid.start), lit(grid.step)])
 }
 
+fn part_of(arguments: &ScalarFunctionArgs, name: &str) -> Result<ArrayRef> {
+    let array = column(arguments, 0)?;
+    match array.as_struct_opt().and_then(|parts| parts.column_by_name(name)) {
+        Some(part) => Ok(Arc::clone(part)),
+        None => exec_err!("there is no part {name} of {}", array.data_type()),
+    }
+}
+
+/// The labels, timestamps or values of a struct of them. (DataFusion's own access to fields is moved
+/// through projections by its optimizer in a way that loses columns of the same name.)
+pub fn part(of: Expr, name: &str) -> Expr {
+    let function = match name {
+        LABELS => &LABELS_PART,
+        TIMESTAMPS => &TIMESTAMPS_PART,
+        _ => &VALUES_PART,
+    };
+    function.call(vec![of])
+}
+
 fn at(arguments: &ScalarFunctionArgs) -> Result<ArrayRef> {
     let array = column(arguments, 0)?;
     let lists = FloatLists::of(&array)?;
@@ -160,5 +168,5 @@ pub fn constants(values: &[Option<f64>]) -> Expr {
 }
 
 pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
-    [&ANY, &MASK, &FILL, &INVERT, &AS_SAMPLES, &AT].into_iter().map(|function| Arc::clone(function)).collect()
+    [&MASK, &FILL, &INVERT, &AS_SAMPLES, &AT, &LABELS_PART, &TIMESTAMPS_PART, &VALUES_PART].into_iter().map(|function| Arc::clone(function)).collect()
 }
