@@ -96,7 +96,10 @@ async fn only_committed_transactions_are_read_and_their_markers_leave_gaps_that_
             producer.begin_transaction().unwrap();
             for number in range {
                 let value = number.to_be_bytes();
-                producer.send(BaseRecord::<(), [u8]>::to("t").partition(0).payload(&value[..])).map_err(|(error, _)| error).unwrap();
+                producer
+                    .send(BaseRecord::<(), [u8]>::to("t").partition(0).payload(&value[..]))
+                    .map_err(|(error, _)| error)
+                    .unwrap();
             }
             producer.flush(PATIENCE).unwrap();
             if commit {
@@ -124,7 +127,8 @@ async fn only_committed_transactions_are_read_and_their_markers_leave_gaps_that_
     // So does resuming inside a transaction, and on a marker.
     for from in [found[7].0, found[9].0 + 1] {
         let mut reader = consumer.open(&tp(), from).await.unwrap();
-        let expected: Vec<_> = found.iter().copied().filter(|(offset, _)| *offset >= from).chain([(answers[0].1, 15)]).collect();
+        let expected: Vec<_> =
+            found.iter().copied().filter(|(offset, _)| *offset >= from).chain([(answers[0].1, 15)]).collect();
         assert_eq!(read(reader.as_mut(), expected.len()).await, expected);
     }
 }
@@ -135,7 +139,8 @@ async fn reading_from_an_offset_that_retention_deleted_starts_at_the_first_recor
     let log = KafkaLog::connect(KafkaConfig { offset_reset: OffsetReset::Error, ..config(&broker) }).await.unwrap();
     log.ensure_topic("t", 1).await.unwrap();
     log.append(numbered(0..100)).await.unwrap();
-    let admin: AdminClient<DefaultClientContext> = ClientConfig::new().set("bootstrap.servers", broker.address()).create().unwrap();
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", broker.address()).create().unwrap();
     let mut list = TopicPartitionList::new();
     list.add_partition_offset("t", 0, Offset::Offset(40)).unwrap();
     admin.delete_records(&list, &AdminOptions::new().operation_timeout(Some(PATIENCE))).await.unwrap();

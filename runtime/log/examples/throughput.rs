@@ -55,7 +55,8 @@ async fn append(log: &Arc<dyn Log>, topic: &Arc<str>, record_bytes: usize, recor
     // About what a receiver's request holds.
     let per_request = (256 * 1024 / record_bytes).clamp(1, 256);
     // Bytes that don't compress to nothing.
-    let value: Vec<u8> = (0..record_bytes as u64).map(|index| (index.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8).collect();
+    let value: Vec<u8> =
+        (0..record_bytes as u64).map(|index| (index.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8).collect();
     let value = Bytes::from(value);
     let tasks = (0..REQUESTS).map(|task| {
         let (log, topic, value) = (Arc::clone(log), Arc::clone(topic), value.clone());
@@ -63,7 +64,8 @@ async fn append(log: &Arc<dyn Log>, topic: &Arc<str>, record_bytes: usize, recor
         tokio::spawn(async move {
             while left > 0 {
                 let count = left.min(per_request);
-                let request = (0..count).map(|_| NewRecord::new(Arc::clone(&topic), value.clone()).to_partition(0)).collect();
+                let request =
+                    (0..count).map(|_| NewRecord::new(Arc::clone(&topic), value.clone()).to_partition(0)).collect();
                 log.append(request).await.unwrap();
                 left -= count;
             }
@@ -103,7 +105,10 @@ async fn measure(log: Arc<dyn Log>, record_bytes: usize, volume: usize) {
         if together {
             let (_consumer, mut reader) = open(&log, &topic).await;
             let spent = Spent::start();
-            tokio::join!(append(&log, &tp.topic, record_bytes, records), read(&log, reader.as_mut(), &tp, records, true));
+            tokio::join!(
+                append(&log, &tp.topic, record_bytes, records),
+                read(&log, reader.as_mut(), &tp, records, true)
+            );
             spent.report("append + read", record_bytes, records);
         } else {
             let spent = Spent::start();

@@ -170,9 +170,17 @@ async fn records_are_read_in_the_order_they_were_appended(subject: &dyn Subject)
 async fn every_part_of_a_record_comes_back(subject: &dyn Subject) {
     let (log, topic) = (subject.log().await, "every-part");
     subject.create(&log, topic, 1).await;
-    let headers: Vec<(Arc<str>, Bytes)> =
-        vec![("content-type".into(), Bytes::from_static(b"application/json")), ("twice".into(), Bytes::from_static(b"1")), ("twice".into(), Bytes::from_static(b"2"))];
-    let full = NewRecord { key: Some(Bytes::from_static(b"key")), headers, timestamp_ms: Some(1_700_000_000_123), ..record(topic, &b"value"[..]) };
+    let headers: Vec<(Arc<str>, Bytes)> = vec![
+        ("content-type".into(), Bytes::from_static(b"application/json")),
+        ("twice".into(), Bytes::from_static(b"1")),
+        ("twice".into(), Bytes::from_static(b"2")),
+    ];
+    let full = NewRecord {
+        key: Some(Bytes::from_static(b"key")),
+        headers,
+        timestamp_ms: Some(1_700_000_000_123),
+        ..record(topic, &b"value"[..])
+    };
     let bare = record(topic, Bytes::new());
     let empty_key = NewRecord { key: Some(Bytes::new()), ..record(topic, &b"x"[..]) };
     log.append(vec![full.clone(), bare, empty_key]).await.unwrap();
@@ -189,13 +197,21 @@ async fn offsets_are_answered_in_the_order_of_the_request(subject: &dyn Subject)
     let (log, topic) = (subject.log().await, "answers");
     subject.create(&log, topic, 3).await;
     let partitions = [2, 0, 1, 0, 2, 2];
-    let request = partitions.iter().enumerate().map(|(index, partition)| NewRecord::new(topic, vec![index as u8]).to_partition(*partition));
+    let request = partitions
+        .iter()
+        .enumerate()
+        .map(|(index, partition)| NewRecord::new(topic, vec![index as u8]).to_partition(*partition));
     let answers = log.append(request.collect()).await.unwrap();
     assert_eq!(answers.iter().map(|(partition, _)| *partition).collect::<Vec<_>>(), partitions);
     let mut consumer = join(&log, "answers-group", topic, 3).await;
     for partition in 0..3 {
         let mut reader = consumer.open(&TopicPartition::new(topic, partition), 0).await.unwrap();
-        let expected: Vec<_> = answers.iter().zip(0u8..).filter(|((at, _), _)| *at == partition).map(|((_, offset), index)| (*offset, index)).collect();
+        let expected: Vec<_> = answers
+            .iter()
+            .zip(0u8..)
+            .filter(|((at, _), _)| *at == partition)
+            .map(|((_, offset), index)| (*offset, index))
+            .collect();
         let found = read(reader.as_mut(), expected.len()).await;
         assert_eq!(found.iter().map(|record| (record.offset, record.value[0])).collect::<Vec<_>>(), expected);
     }
@@ -219,7 +235,9 @@ async fn a_key_always_goes_to_one_partition_and_keyless_records_to_all(subject: 
     }
     let mut used = BTreeSet::new();
     for _ in 0..200 {
-        used.extend(log.append(vec![NewRecord::new(topic, &b"v"[..])]).await.unwrap().iter().map(|(partition, _)| *partition));
+        used.extend(
+            log.append(vec![NewRecord::new(topic, &b"v"[..])]).await.unwrap().iter().map(|(partition, _)| *partition),
+        );
         if used.len() == 4 {
             return;
         }
@@ -374,7 +392,9 @@ async fn concurrent_appends_all_get_places_of_their_own(subject: &dyn Subject) {
     let appends = (0..64u32).map(|writer| {
         let log = Arc::clone(&log);
         tokio::spawn(async move {
-            let request = (0..5u32).map(|index| NewRecord::new(topic, (writer * 5 + index).to_be_bytes().to_vec()).to_partition((writer % 2) as i32));
+            let request = (0..5u32).map(|index| {
+                NewRecord::new(topic, (writer * 5 + index).to_be_bytes().to_vec()).to_partition((writer % 2) as i32)
+            });
             log.append(request.collect()).await.unwrap()
         })
     });
@@ -411,7 +431,8 @@ async fn unknown_topics_and_partitions_are_refused(subject: &dyn Subject) {
 async fn too_big_a_record_is_refused(subject: &dyn Subject) {
     let (log, topic) = (subject.log().await, "too-big");
     subject.create(&log, topic, 1).await;
-    let error = log.append(vec![record(topic, &b"fits"[..]), record(topic, vec![0; (64 << 20) + 1])]).await.err().unwrap();
+    let error =
+        log.append(vec![record(topic, &b"fits"[..]), record(topic, vec![0; (64 << 20) + 1])]).await.err().unwrap();
     assert_eq!(error.kind(), ErrorKind::Reject, "{error}");
     assert_eq!(log.bounds(&TopicPartition::new(topic, 0)).await.unwrap(), (0, 0), "nothing was written");
 }
@@ -419,7 +440,8 @@ async fn too_big_a_record_is_refused(subject: &dyn Subject) {
 async fn two_consumers_of_a_group_divide_or_take_over(subject: &dyn Subject) {
     let (log, topic) = (subject.log().await, "divided");
     subject.create(&log, topic, 4).await;
-    let request = (0..40u32).map(|index| NewRecord::new(topic, index.to_be_bytes().to_vec()).to_partition((index % 4) as i32));
+    let request =
+        (0..40u32).map(|index| NewRecord::new(topic, index.to_be_bytes().to_vec()).to_partition((index % 4) as i32));
     log.append(request.collect()).await.unwrap();
     let mut first = join(&log, "divided-group", topic, 4).await;
     let mut lost_reader = Vec::new();
@@ -431,7 +453,8 @@ async fn two_consumers_of_a_group_divide_or_take_over(subject: &dyn Subject) {
     }
     let share = if subject.embedded() { 4 } else { 2 };
     let mut second = log.consume("divided-group", &[topic.to_owned()]).await.unwrap();
-    let (mut of_first, mut of_second): (BTreeSet<_>, BTreeSet<_>) = ((0..4).map(|partition| TopicPartition::new(topic, partition)).collect(), BTreeSet::new());
+    let (mut of_first, mut of_second): (BTreeSet<_>, BTreeSet<_>) =
+        ((0..4).map(|partition| TopicPartition::new(topic, partition)).collect(), BTreeSet::new());
     while of_second.len() < share {
         tokio::select! {
             change = assignment(first.as_mut()) => apply(&mut of_first, change),

@@ -90,10 +90,13 @@ struct Inner {
     /// Bytes queued for the writer.
     queued: Arc<AtomicUsize>,
     clock: Arc<dyn Clock>,
-    groups: Mutex<HashMap<(String, Arc<str>), Weak<Member>>>,
+    groups: Mutex<Groups>,
     /// Held while a topic is being created.
     creating: Arc<Mutex<()>>,
 }
+
+/// Who consumes a group's topic at present.
+type Groups = HashMap<(String, Arc<str>), Weak<Member>>;
 
 /// What the writer thread shares with the rest.
 struct Shared {
@@ -144,10 +147,15 @@ impl EmbeddedLog {
     ///
     /// # Errors
     /// As [`EmbeddedLog::open`].
-    pub fn open_with_clock(dir: impl AsRef<Path>, config: EmbeddedConfig, clock: Arc<dyn Clock>) -> Result<Self, Error> {
+    pub fn open_with_clock(
+        dir: impl AsRef<Path>,
+        config: EmbeddedConfig,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, Error> {
         config.check()?;
         let dir = dir.as_ref().to_path_buf();
-        std::fs::create_dir_all(&dir).map_err(|error| Error::Config(format!("the log's folder {}: {error}", dir.display())))?;
+        std::fs::create_dir_all(&dir)
+            .map_err(|error| Error::Config(format!("the log's folder {}: {error}", dir.display())))?;
         let store = Store::open(&dir, &config)?;
         let topics = store.topics()?;
         let shared = Arc::new(Shared {
@@ -194,7 +202,8 @@ impl Shared {
             Ok(Arc::new(Partition { tp, slot, first: AtomicI64::new(first), next: watch::channel(next).0 }))
         };
         let known = slots.len();
-        let attached: Result<Vec<_>, Error> = (known..).zip(0..count).map(|(slot, partition)| attach(store, slot, partition)).collect();
+        let attached: Result<Vec<_>, Error> =
+            (known..).zip(0..count).map(|(slot, partition)| attach(store, slot, partition)).collect();
         // Half a topic would shift the numbers of all that come after it.
         let partitions = attached.inspect_err(|_| store.detach_from(known))?;
         slots.extend(partitions.iter().map(Arc::clone));
@@ -219,7 +228,8 @@ impl Shared {
             // The group that failed may be there whole; nothing that was answered may be gone.
             let known = *partition.next.borrow();
             if end < known {
-                let reason = format!("{} ends at {end} after reopening, and had been written up to {known}", partition.tp);
+                let reason =
+                    format!("{} ends at {end} after reopening, and had been written up to {known}", partition.tp);
                 return Err(Error::Corrupt { place: self.dir.display().to_string(), reason });
             }
             partition.next.send_replace(end);
@@ -231,7 +241,8 @@ impl Shared {
 
     fn with_store<T>(&self, work: impl FnOnce(&Store) -> Result<T, Error>) -> Result<T, Error> {
         let guard = self.store.read();
-        let store = guard.as_ref().ok_or_else(|| Error::Unavailable(format!("{} is being opened anew", self.dir.display())))?;
+        let store =
+            guard.as_ref().ok_or_else(|| Error::Unavailable(format!("{} is being opened anew", self.dir.display())))?;
         work(store)
     }
 
@@ -255,7 +266,10 @@ impl Topic {
             (None, None) => self.turn.fetch_add(1, Ordering::Relaxed) % count.max(1),
         };
         self.partitions.get(index).map(Arc::as_ref).ok_or_else(|| {
-            Error::UnknownPartition(TopicPartition::new(Arc::clone(&record.topic), record.partition.unwrap_or_default()))
+            Error::UnknownPartition(TopicPartition::new(
+                Arc::clone(&record.topic),
+                record.partition.unwrap_or_default(),
+            ))
         })
     }
 }
@@ -284,12 +298,19 @@ impl Inner {
         Ok((entries, bytes))
     }
 
-    async fn ask<T>(&self, bytes: usize, job: impl FnOnce(oneshot::Sender<Result<T, Error>>) -> Job) -> Result<T, Error> {
+    async fn ask<T>(
+        &self,
+        bytes: usize,
+        job: impl FnOnce(oneshot::Sender<Result<T, Error>>) -> Job,
+    ) -> Result<T, Error> {
         let queued = self.queued.fetch_add(bytes, Ordering::Relaxed);
         // A request alone in the queue is taken whatever its size, or it never could be.
         if queued > 0 && queued + bytes > self.shared.config.queue_bytes {
             self.queued.fetch_sub(bytes, Ordering::Relaxed);
-            return Err(Error::Unavailable(format!("{queued} bytes wait for the disk in {}", self.shared.dir.display())));
+            return Err(Error::Unavailable(format!(
+                "{queued} bytes wait for the disk in {}",
+                self.shared.dir.display()
+            )));
         }
         let (answer, answered) = oneshot::channel();
         let jobs = self.jobs.as_ref().ok_or(Error::Closed)?;
@@ -311,14 +332,19 @@ pub(crate) fn check_topic_name(topic: &str) -> Result<(), Error> {
 impl Log for EmbeddedLog {
     async fn ensure_topic(&self, topic: &str, partitions: i32) -> Result<i32, Error> {
         check_topic_name(topic)?;
-        let known = |shared: &Shared| shared.topic(topic).map(|topic| i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX));
+        let known = |shared: &Shared| {
+            shared.topic(topic).map(|topic| i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX))
+        };
         if let Ok(count) = known(&self.inner.shared) {
             return Ok(count);
         }
         if !(1..=PARTITIONS).contains(&partitions) {
-            return Err(Error::Rejected(format!("topic {topic} with {partitions} partitions: 1 to {PARTITIONS} are possible")));
+            return Err(Error::Rejected(format!(
+                "topic {topic} with {partitions} partitions: 1 to {PARTITIONS} are possible"
+            )));
         }
-        let (shared, creating, name) = (Arc::clone(&self.inner.shared), Arc::clone(&self.inner.creating), Arc::<str>::from(topic));
+        let (shared, creating, name) =
+            (Arc::clone(&self.inner.shared), Arc::clone(&self.inner.creating), Arc::<str>::from(topic));
         let create = move || {
             let _one_at_a_time = creating.lock();
             if let Ok(topic) = shared.topic(&name) {

@@ -47,7 +47,9 @@ pub enum Error {
     #[error("the log in {0} is in use by another process: stop it, or give this one a folder of its own")]
     Locked(PathBuf),
     /// The ledger's offset is past the log's end.
-    #[error("{tp} ends at offset {end}, but processing had reached {from}: the log was replaced or has lost records. Restore it, or start with a fresh data folder")]
+    #[error(
+        "{tp} ends at offset {end}, but processing had reached {from}: the log was replaced or has lost records. Restore it, or start with a fresh data folder"
+    )]
     BeyondEnd {
         /// The partition.
         tp: TopicPartition,
@@ -77,9 +79,11 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Unavailable(_) | Self::DiskFull { .. } | Self::Closed => ErrorKind::Retry,
-            Self::UnknownTopic(_) | Self::UnknownPartition(_) | Self::BadTopicName(_) | Self::TooLarge { .. } | Self::Rejected(_) => {
-                ErrorKind::Reject
-            }
+            Self::UnknownTopic(_)
+            | Self::UnknownPartition(_)
+            | Self::BadTopicName(_)
+            | Self::TooLarge { .. }
+            | Self::Rejected(_) => ErrorKind::Reject,
             Self::NotAssigned(_) => ErrorKind::Fenced,
             Self::BeyondEnd { .. } | Self::Corrupt { .. } => ErrorKind::Corrupt,
             Self::Locked(_) | Self::Config(_) => ErrorKind::Config,

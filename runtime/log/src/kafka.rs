@@ -131,7 +131,8 @@ impl KafkaLog {
     pub async fn connect(config: KafkaConfig) -> Result<Self, Error> {
         let mut properties = client::properties(&config)?;
         let producer = Producer::new(&config)?;
-        let admin: AdminClient<DefaultClientContext> = properties.create().map_err(|error| explain("starting the Kafka admin client", &error))?;
+        let admin: AdminClient<DefaultClientContext> =
+            properties.create().map_err(|error| explain("starting the Kafka admin client", &error))?;
         properties.set("isolation.level", "read_committed").set("allow.auto.create.topics", "false");
         let lookup = Lookup::from_config_and_context(&properties, Watch::default())
             .map_err(|error| explain("starting the Kafka client", &error))?;
@@ -144,7 +145,10 @@ impl KafkaLog {
         Ok(log)
     }
 
-    async fn blocking<T: Send + 'static>(&self, work: impl FnOnce(&Inner) -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Inner) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
         let inner = Arc::clone(&self.inner);
         tokio::task::spawn_blocking(move || work(&inner)).await.map_err(|_| Error::Closed)?
     }
@@ -158,7 +162,8 @@ impl KafkaLog {
     async fn create_topic(&self, topic: &str, partitions: i32) -> Result<(), Error> {
         let Inner { config, admin, .. } = &*self.inner;
         let max_bytes = (config.record_bytes + producer::OVERHEAD_BYTES).to_string();
-        let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(config.replication_factor)).set("max.message.bytes", &max_bytes);
+        let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(config.replication_factor))
+            .set("max.message.bytes", &max_bytes);
         let timeout = Some(self.inner.timeout());
         let options = AdminOptions::new().request_timeout(timeout).operation_timeout(timeout);
         let doing = format!("creating topic {topic}");
@@ -194,7 +199,8 @@ impl Inner {
 
     fn partitions(&self, topic: &str) -> Result<i32, Error> {
         let doing = format!("asking for topic {topic}");
-        let metadata = self.lookup.fetch_metadata(Some(topic), self.timeout()).map_err(|error| self.why(&doing, &error))?;
+        let metadata =
+            self.lookup.fetch_metadata(Some(topic), self.timeout()).map_err(|error| self.why(&doing, &error))?;
         let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else { return Ok(0) };
         match found.error().map(RDKafkaErrorCode::from) {
             None => {}
@@ -209,9 +215,11 @@ impl Inner {
 
     fn bounds(&self, tp: &TopicPartition) -> Result<(Offset, Offset), Error> {
         client::watermarks(&self.lookup, tp, self.timeout()).map_err(|error| match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownPartition | RDKafkaErrorCode::UnknownTopic) => {
-                Error::UnknownPartition(tp.clone())
-            }
+            Some(
+                RDKafkaErrorCode::UnknownTopicOrPartition
+                | RDKafkaErrorCode::UnknownPartition
+                | RDKafkaErrorCode::UnknownTopic,
+            ) => Error::UnknownPartition(tp.clone()),
             _ => self.why(&format!("asking for the bounds of {tp}"), &error),
         })
     }

@@ -65,7 +65,14 @@ pub struct NewRecord {
 impl NewRecord {
     /// A record without key, headers or partition of its own.
     pub fn new(topic: impl Into<Arc<str>>, value: impl Into<Bytes>) -> Self {
-        Self { topic: topic.into(), partition: None, key: None, value: value.into(), headers: Vec::new(), timestamp_ms: None }
+        Self {
+            topic: topic.into(),
+            partition: None,
+            key: None,
+            value: value.into(),
+            headers: Vec::new(),
+            timestamp_ms: None,
+        }
     }
 
     /// The same for partition `partition`.
@@ -82,7 +89,9 @@ impl NewRecord {
 }
 
 fn payload_bytes(key: Option<&Bytes>, value: &Bytes, headers: &[(Arc<str>, Bytes)]) -> usize {
-    key.map_or(0, Bytes::len) + value.len() + headers.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>()
+    key.map_or(0, Bytes::len)
+        + value.len()
+        + headers.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>()
 }
 
 /// A change of the partitions a consumer holds.

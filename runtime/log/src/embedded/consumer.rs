@@ -153,7 +153,8 @@ impl PartitionReader for EmbeddedReader {
             let (from, end) = (self.position.max(self.partition.bounds().0), *self.end.borrow());
             let (log, slot) = (Arc::clone(&self.log), self.partition.slot);
             // Names are kept per read, not per reader: the closure outlives a dropped future.
-            let read = move || log.shared.with_store(|store| store.read(slot, from, end, limits, &mut Names::default()));
+            let read =
+                move || log.shared.with_store(|store| store.read(slot, from, end, limits, &mut Names::default()));
             let records = tokio::task::spawn_blocking(read).await.map_err(|_| Error::Closed)??;
             if let Some(last) = records.last() {
                 self.position = last.offset + 1;

@@ -43,7 +43,11 @@ fn newest(dir: &Path) -> io::Result<Option<PathBuf>> {
     let mut newest: Option<(u64, PathBuf)> = None;
     for entry in std::fs::read_dir(dir)? {
         let path = entry?.path();
-        let number = path.extension().filter(|extension| *extension == "jnl").and(path.file_stem()).and_then(|stem| stem.to_str()?.parse().ok());
+        let number = path
+            .extension()
+            .filter(|extension| *extension == "jnl")
+            .and(path.file_stem())
+            .and_then(|stem| stem.to_str()?.parse().ok());
         if let Some(number) = number
             && newest.as_ref().is_none_or(|(known, _)| *known < number)
         {
@@ -94,7 +98,9 @@ fn try_batch(journal: &mut impl Read) -> io::Result<Batch> {
         let (header, length) = match tag {
             [ITEM] => {
                 let header: [u8; 20] = take(journal)?;
-                let length = |at: usize| u64::from(u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]));
+                let length = |at: usize| {
+                    u64::from(u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]))
+                };
                 (header.to_vec(), u64::from(u16::from_le_bytes([header[10], header[11]])) + length(16))
             }
             [CLEAR] => (take::<8>(journal)?.to_vec(), 0),

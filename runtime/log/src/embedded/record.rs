@@ -94,7 +94,11 @@ mod tests {
 
     #[test]
     fn what_is_encoded_decodes_to_the_same() {
-        for record in [full(), NewRecord::new("t", Bytes::new()), NewRecord { key: Some(Bytes::new()), ..NewRecord::new("t", &b"x"[..]) }] {
+        for record in [
+            full(),
+            NewRecord::new("t", Bytes::new()),
+            NewRecord { key: Some(Bytes::new()), ..NewRecord::new("t", &b"x"[..]) },
+        ] {
             let read = decode(7, encode(&record, 42), &mut Names::default()).unwrap();
             assert_eq!(read.offset, 7);
             assert_eq!(read.timestamp_ms, record.timestamp_ms.unwrap_or(42));

@@ -86,8 +86,10 @@ impl Store {
         let mut topics = Vec::new();
         for entry in self.meta.prefix("topic/") {
             let (key, value) = entry.into_inner().map_err(|error| self.failed(&error))?;
-            let name = std::str::from_utf8(&key["topic/".len()..]).map_err(|_| self.damaged("a topic's name is not UTF-8"))?;
-            let count = <[u8; 4]>::try_from(&value[..]).map_err(|_| self.damaged("a topic's partition count is not four bytes"))?;
+            let name =
+                std::str::from_utf8(&key["topic/".len()..]).map_err(|_| self.damaged("a topic's name is not UTF-8"))?;
+            let count = <[u8; 4]>::try_from(&value[..])
+                .map_err(|_| self.damaged("a topic's partition count is not four bytes"))?;
             topics.push((name.into(), i32::from_be_bytes(count)));
         }
         Ok(topics)
@@ -123,18 +125,28 @@ impl Store {
     }
 
     fn offset(&self, key: &[u8]) -> Result<Offset, Error> {
-        <[u8; 8]>::try_from(key).map(Offset::from_be_bytes).map_err(|_| self.damaged("a record's offset is not eight bytes"))
+        <[u8; 8]>::try_from(key)
+            .map(Offset::from_be_bytes)
+            .map_err(|_| self.damaged("a record's offset is not eight bytes"))
     }
 
     /// Records from `from` up to `end` (exclusive), within the limits but at least one.
-    pub(super) fn read(&self, slot: usize, from: Offset, end: Offset, limits: Limits, names: &mut Names) -> Result<Vec<Record>, Error> {
+    pub(super) fn read(
+        &self,
+        slot: usize,
+        from: Offset,
+        end: Offset,
+        limits: Limits,
+        names: &mut Names,
+    ) -> Result<Vec<Record>, Error> {
         let mut records = Vec::with_capacity(limits.records.min(usize::try_from(end - from).unwrap_or(0)).min(4096));
         let mut bytes = 0;
         for entry in self.partition(slot)?.range(from.to_be_bytes()..end.to_be_bytes()) {
             let (key, value) = entry.into_inner().map_err(|error| self.failed(&error))?;
             let offset = self.offset(&key)?;
-            let record = record::decode(offset, Bytes::from(value), names)
-                .ok_or_else(|| self.damaged(&format!("record {offset} of {} is malformed", self.partitions[slot].name())))?;
+            let record = record::decode(offset, Bytes::from(value), names).ok_or_else(|| {
+                self.damaged(&format!("record {offset} of {} is malformed", self.partitions[slot].name()))
+            })?;
             bytes += record.bytes();
             records.push(record);
             if records.len() >= limits.records || bytes >= limits.bytes {
@@ -150,7 +162,13 @@ impl Store {
     }
 
     /// Adds a record to `batch`.
-    pub(super) fn insert(&self, batch: &mut OwnedWriteBatch, slot: usize, offset: Offset, stored: Bytes) -> Result<(), Error> {
+    pub(super) fn insert(
+        &self,
+        batch: &mut OwnedWriteBatch,
+        slot: usize,
+        offset: Offset,
+        stored: Bytes,
+    ) -> Result<(), Error> {
         batch.insert(self.partition(slot)?, offset.to_be_bytes(), stored);
         Ok(())
     }
@@ -264,9 +282,10 @@ fn classify(dir: &Path, error: &fjall::Error) -> Error {
     match error {
         E::Locked => Error::Locked(dir.to_path_buf()),
         E::Poisoned => unavailable("an earlier write failed; it is being opened anew".into()),
-        E::InvalidVersion(version) => {
-            Error::Config(format!("{} holds a database of another version ({version:?}): use the version that wrote it", dir.display()))
-        }
+        E::InvalidVersion(version) => Error::Config(format!(
+            "{} holds a database of another version ({version:?}): use the version that wrote it",
+            dir.display()
+        )),
         other => Error::Corrupt { place: dir.display().to_string(), reason: other.to_string() },
     }
 }

@@ -79,10 +79,17 @@ async fn read_all(log: &EmbeddedLog, from: i64) -> Vec<Record> {
 }
 
 fn files(dir: &Path) -> u64 {
-    std::fs::read_dir(dir).unwrap().map(|entry| {
-        let entry = entry.unwrap();
-        if entry.file_type().unwrap().is_dir() { files(&entry.path()) } else { allocated(&entry.metadata().unwrap()) }
-    }).sum()
+    std::fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| {
+            let entry = entry.unwrap();
+            if entry.file_type().unwrap().is_dir() {
+                files(&entry.path())
+            } else {
+                allocated(&entry.metadata().unwrap())
+            }
+        })
+        .sum()
 }
 
 fn allocated(metadata: &std::fs::Metadata) -> u64 {
@@ -207,7 +214,8 @@ fn child_that_appends_until_it_is_killed() {
         let mut next = log.bounds(&TopicPartition::new("t", 0)).await.unwrap().1 as u64;
         loop {
             // Several at once, so that groups are written; sizes from tiny to a page of pages.
-            let request = (0..8).map(|index| NewRecord::new("t", value(next + index, 40_000 * index as usize)).to_partition(0));
+            let request =
+                (0..8).map(|index| NewRecord::new("t", value(next + index, 40_000 * index as usize)).to_partition(0));
             log.append(request.collect()).await.unwrap();
             next += 8;
             let mut out = std::io::stdout().lock();
@@ -305,7 +313,11 @@ impl SmallDisk {
     fn mount(megabytes: usize) -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
         let size = format!("size={megabytes}m");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(dir.path()).stderr(Stdio::null()).status();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &size, "tmpfs"])
+            .arg(dir.path())
+            .stderr(Stdio::null())
+            .status();
         mounted.is_ok_and(|status| status.success()).then(|| Self(dir))
     }
 
@@ -362,7 +374,8 @@ async fn appends_again(log: &EmbeddedLog, number: u64) -> i64 {
 #[tokio::test]
 async fn a_disk_that_is_nearly_full_refuses_appends_until_there_is_space() {
     let Some(disk) = small_disk(128) else { return };
-    let log = EmbeddedLog::open(disk.0.path().join("log"), EmbeddedConfig { reserve_bytes: 16 << 20, ..small() }).unwrap();
+    let log =
+        EmbeddedLog::open(disk.0.path().join("log"), EmbeddedConfig { reserve_bytes: 16 << 20, ..small() }).unwrap();
     log.ensure_topic("t", 1).await.unwrap();
     append(&log, 0, 1 << 20).await.unwrap();
     disk.fill(10 << 20);

@@ -120,7 +120,13 @@ impl Writer {
     }
 
     /// One batch, one sync. `ends` gets the new end of each partition written to.
-    fn commit(&mut self, group: &[Job], bytes: usize, partitions: &[Arc<Partition>], ends: &mut [Option<Offset>]) -> Result<(), Error> {
+    fn commit(
+        &mut self,
+        group: &[Job],
+        bytes: usize,
+        partitions: &[Arc<Partition>],
+        ends: &mut [Option<Offset>],
+    ) -> Result<(), Error> {
         self.ensure_open()?;
         self.ensure_space(bytes)?;
         let outcome = self.wait_for_flushes(partitions.len()).and_then(|()| {

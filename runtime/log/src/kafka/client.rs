@@ -54,14 +54,24 @@ pub(super) fn properties(config: &KafkaConfig) -> Result<ClientConfig, Error> {
 }
 
 /// The first offset of a partition and the next, asked again while its leader changes.
-pub(super) fn watermarks<X: ConsumerContext>(client: &BaseConsumer<X>, tp: &TopicPartition, timeout: Duration) -> KafkaResult<(Offset, Offset)> {
+pub(super) fn watermarks<X: ConsumerContext>(
+    client: &BaseConsumer<X>,
+    tp: &TopicPartition,
+    timeout: Duration,
+) -> KafkaResult<(Offset, Offset)> {
     use RDKafkaErrorCode as C;
     let deadline = Instant::now() + timeout;
     loop {
         let outcome = client.fetch_watermarks(&tp.topic, tp.partition, timeout);
         let passing = matches!(
             outcome.as_ref().err().and_then(KafkaError::rdkafka_error_code),
-            Some(C::NotLeaderForPartition | C::LeaderNotAvailable | C::ReplicaNotAvailable | C::FencedLeaderEpoch | C::UnknownLeaderEpoch)
+            Some(
+                C::NotLeaderForPartition
+                    | C::LeaderNotAvailable
+                    | C::ReplicaNotAvailable
+                    | C::FencedLeaderEpoch
+                    | C::UnknownLeaderEpoch
+            )
         );
         if !passing || Instant::now() > deadline {
             return outcome;

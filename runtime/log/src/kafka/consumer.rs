@@ -89,7 +89,11 @@ impl ClientContext for Group {
 
 impl ConsumerContext for Group {
     fn rebalance(&self, consumer: &Client, code: RDKafkaRespErr, partitions: &mut TopicPartitionList) {
-        let list = partitions.elements().iter().map(|element| TopicPartition::new(element.topic(), element.partition())).collect();
+        let list = partitions
+            .elements()
+            .iter()
+            .map(|element| TopicPartition::new(element.topic(), element.partition()))
+            .collect();
         let change = if code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
             self.assign(consumer, partitions).map(|()| self.add(list))
         } else {
@@ -200,12 +204,18 @@ impl KafkaConsumer {
         let (sender, changes) = mpsc::unbounded_channel();
         let context = Group { watch: Watch::default(), held: Arc::clone(&held), changes: sender.clone() };
         let failed = |error| explain(&format!("joining the consumer group {group}"), &error);
-        let client: Arc<Client> = Arc::new(BaseConsumer::from_config_and_context(&properties, context).map_err(failed)?);
+        let client: Arc<Client> =
+            Arc::new(BaseConsumer::from_config_and_context(&properties, context).map_err(failed)?);
         let names: Vec<&str> = topics.iter().map(String::as_str).collect();
         client.subscribe(&names).map_err(failed)?;
         let stop = Arc::new(AtomicBool::new(false));
         let (stopping, stopped) = sync_mpsc::channel();
-        let thread = GroupThread { client: Arc::clone(&client), held: Arc::clone(&held), changes: sender, stop: Arc::clone(&stop) };
+        let thread = GroupThread {
+            client: Arc::clone(&client),
+            held: Arc::clone(&held),
+            changes: sender,
+            stop: Arc::clone(&stop),
+        };
         std::thread::Builder::new()
             .name("weft-kafka-group".into())
             .spawn(move || {
@@ -247,7 +257,9 @@ impl GroupThread {
             match self.client.poll(POLL) {
                 None => {}
                 // Fetched in the moment between the assignment and the pause; read again later.
-                Some(Ok(message)) => tracing::trace!(offset = message.offset(), "a record before its partition was opened"),
+                Some(Ok(message)) => {
+                    tracing::trace!(offset = message.offset(), "a record before its partition was opened")
+                }
                 Some(Err(error)) => self.report(&error),
             }
         }
@@ -341,7 +353,8 @@ impl Reader {
         if state.revoked || state.opened != opened {
             return Err(Error::NotAssigned(tp));
         }
-        let mut queue = client.split_partition_queue(&tp.topic, tp.partition).ok_or_else(|| Error::NotAssigned(tp.clone()))?;
+        let mut queue =
+            client.split_partition_queue(&tp.topic, tp.partition).ok_or_else(|| Error::NotAssigned(tp.clone()))?;
         let wake = Arc::clone(&slot.wake);
         queue.set_nonempty_callback(move || wake.notify_one());
         state.queue = Some(queue);
@@ -398,7 +411,9 @@ impl Reader {
 fn seek(client: &Client, slot: &Slot, position: Offset, timeout: Duration) -> Result<(), Error> {
     let deadline = std::time::Instant::now() + timeout;
     loop {
-        let Err(error) = client.seek(&slot.tp.topic, slot.tp.partition, KafkaOffset::Offset(position), timeout) else { return Ok(()) };
+        let Err(error) = client.seek(&slot.tp.topic, slot.tp.partition, KafkaOffset::Offset(position), timeout) else {
+            return Ok(());
+        };
         if slot.queue.lock().revoked {
             return Err(Error::NotAssigned(slot.tp.clone()));
         }
@@ -423,9 +438,8 @@ fn reading_failed(tp: &TopicPartition, error: &KafkaError) -> Error {
 }
 
 fn payload_bytes(message: &BorrowedMessage<'_>) -> usize {
-    let headers = message.headers().map_or(0, |headers| {
-        headers.iter().map(|header| header.value.map_or(0, <[u8]>::len)).sum()
-    });
+    let headers =
+        message.headers().map_or(0, |headers| headers.iter().map(|header| header.value.map_or(0, <[u8]>::len)).sum());
     message.key_len() + message.payload_len() + headers
 }
 

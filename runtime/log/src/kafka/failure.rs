@@ -7,7 +7,9 @@ use crate::Error;
 /// The crate's error for librdkafka's; `doing` says what failed, for the operator.
 pub(super) fn explain(doing: &str, error: &KafkaError) -> Error {
     match error {
-        KafkaError::ClientConfig(_, reason, name, value) => Error::Config(format!("Kafka property {name}={value}: {reason}")),
+        KafkaError::ClientConfig(_, reason, name, value) => {
+            Error::Config(format!("Kafka property {name}={value}: {reason}"))
+        }
         KafkaError::ClientCreation(reason) => Error::Config(format!("{doing}: {reason}")),
         KafkaError::AdminOp(code) => by_code(doing, *code),
         other => match other.rdkafka_error_code() {

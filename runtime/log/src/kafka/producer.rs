@@ -94,12 +94,19 @@ impl Producer {
 }
 
 fn create(properties: &ClientConfig) -> Result<ThreadedProducer<Acks>, Error> {
-    ThreadedProducer::from_config_and_context(properties, Acks::default()).map_err(|error| explain("starting the Kafka producer", &error))
+    ThreadedProducer::from_config_and_context(properties, Acks::default())
+        .map_err(|error| explain("starting the Kafka producer", &error))
 }
 
-fn send(producer: &ThreadedProducer<Acks>, request: &Arc<Request>, index: usize, record: &NewRecord) -> Result<(), KafkaError> {
+fn send(
+    producer: &ThreadedProducer<Acks>,
+    request: &Arc<Request>,
+    index: usize,
+    record: &NewRecord,
+) -> Result<(), KafkaError> {
     let ticket = Box::new(Ticket { request: Arc::clone(request), index });
-    let mut message = BaseRecord::<[u8], [u8], Box<Ticket>>::with_opaque_to(&record.topic, ticket).payload(&record.value[..]);
+    let mut message =
+        BaseRecord::<[u8], [u8], Box<Ticket>>::with_opaque_to(&record.topic, ticket).payload(&record.value[..]);
     if let Some(partition) = record.partition {
         message = message.partition(partition);
     }
@@ -119,6 +126,9 @@ fn send(producer: &ThreadedProducer<Acks>, request: &Arc<Request>, index: usize,
     producer.send(message).map_err(|(error, _)| error)
 }
 
+/// Partition and offset of each record of a request.
+type Answer = Result<Vec<(i32, Offset)>, Error>;
+
 /// A request under way.
 struct Request {
     progress: Mutex<Progress>,
@@ -128,7 +138,7 @@ struct Progress {
     offsets: Vec<(i32, Offset)>,
     left: usize,
     failure: Option<Error>,
-    answer: Option<oneshot::Sender<Result<Vec<(i32, Offset)>, Error>>>,
+    answer: Option<oneshot::Sender<Answer>>,
 }
 
 /// A record's way back to its request.
@@ -138,9 +148,10 @@ struct Ticket {
 }
 
 impl Request {
-    fn new(records: usize) -> (Arc<Self>, oneshot::Receiver<Result<Vec<(i32, Offset)>, Error>>) {
+    fn new(records: usize) -> (Arc<Self>, oneshot::Receiver<Answer>) {
         let (answer, answered) = oneshot::channel();
-        let progress = Progress { offsets: vec![(-1, -1); records], left: records, failure: None, answer: Some(answer) };
+        let progress =
+            Progress { offsets: vec![(-1, -1); records], left: records, failure: None, answer: Some(answer) };
         (Arc::new(Self { progress: Mutex::new(progress) }), answered)
     }
 

@@ -152,7 +152,9 @@ async fn failing_fetches_delay_records_and_lose_none() {
     let mock = Mock::start();
     mock.create("t", 1);
     let log = KafkaLog::connect(mock.config()).await.unwrap();
-    let request = |from: u8| (from..from + 50).map(|number| NewRecord::new("t", vec![number]).to_partition(0)).collect::<Vec<_>>();
+    let request = |from: u8| {
+        (from..from + 50).map(|number| NewRecord::new("t", vec![number]).to_partition(0)).collect::<Vec<_>>()
+    };
     log.append(request(0)).await.unwrap();
     let mut consumer = log.consume("group", &["t".to_owned()]).await.unwrap();
     assert_eq!(consumer.assignment().await.unwrap().added, [TopicPartition::new("t", 0)]);
@@ -180,7 +182,9 @@ async fn properties_are_passed_on_and_those_of_weft_are_kept() {
         KafkaLog::connect(KafkaConfig { properties, timeout_ms: 3000, ..mock.config() })
     };
     connect("linger.ms", "1").await.unwrap();
-    for (name, value) in [("acks", "1"), ("enable.auto.commit", "true"), ("no.such.property", "1"), ("linger.ms", "soon")] {
+    for (name, value) in
+        [("acks", "1"), ("enable.auto.commit", "true"), ("no.such.property", "1"), ("linger.ms", "soon")]
+    {
         let error = connect(name, value).await.err().unwrap();
         assert_eq!(error.kind(), ErrorKind::Config, "{name}: {error}");
         assert!(error.to_string().contains(name), "{error}");
