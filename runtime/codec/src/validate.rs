@@ -1,7 +1,8 @@
 //! What a receiver asks before a body goes to the log.
 //!
 //! OTLP is walked by its schema, which costs a fraction of decoding; remote write and Loki push are
-//! decoded into columns that are thrown away, because what is refused of them depends on labels.
+//! decoded into columns that are emptied again, because what is refused of them depends on labels.
+//! A thread keeps those columns: fresh memory for each body costs more than decoding it.
 
 use crate::columns::Budget;
 use crate::columns::logs::LogColumns;
@@ -15,6 +16,7 @@ use crate::remote_write::{MetadataMemory, Version};
 use crate::wire::{FIXED32, FIXED64, Fault, MAX_VALUE_DEPTH, Reader, Result, VARINT};
 use crate::{Codec, Config, Error, loki_push, remote_write};
 use std::borrow::Cow;
+use std::cell::RefCell;
 
 /// What a body holds.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -183,14 +185,29 @@ fn context() -> Context {
     Context { budget: Budget::new(limit), limit, now_ns: 0 }
 }
 
+/// Columns a thread keeps may be so big, bytes; bigger ones are given back.
+const MAX_KEPT: usize = 16 << 20;
+
+thread_local! {
+    static METRICS: RefCell<MetricColumns> = RefCell::default();
+    static LOGS: RefCell<LogColumns> = RefCell::default();
+}
+
 fn remote_write_counts(content_type: Option<&str>, body: &[u8]) -> std::result::Result<Counts, Error> {
     let codec = Codec::RemoteWrite;
     let version = remote_write_version(content_type, body)?;
-    let mut columns = MetricColumns::default();
-    let outcome = match version {
-        Version::One => remote_write::decode_v1(body, &mut columns, &mut context(), &mut MetadataMemory::default()),
-        Version::Two => remote_write::decode_v2(body, &mut columns, &mut context()),
-    };
+    let outcome = METRICS.with_borrow_mut(|columns| {
+        columns.begin();
+        let outcome = match version {
+            Version::One => remote_write::decode_v1(body, columns, &mut context(), &mut MetadataMemory::default()),
+            Version::Two => remote_write::decode_v2(body, columns, &mut context()),
+        };
+        if columns.bytes() > MAX_KEPT {
+            *columns = MetricColumns::default();
+        }
+        columns.truncate(0);
+        outcome
+    });
     let outcome = outcome.map_err(|fault| fault_error(codec, &fault))?;
     Ok(Counts {
         items: outcome.samples,
@@ -212,9 +229,17 @@ pub(crate) fn remote_write_version(content_type: Option<&str>, body: &[u8]) -> s
 
 fn loki_counts(content_type: Option<&str>, body: &[u8]) -> std::result::Result<Counts, Error> {
     let encoding = loki_encoding(content_type, body)?;
-    let mut columns = LogColumns::default();
-    loki_push::decode(body, encoding, &mut columns, &mut context()).map_err(refusal_error)?;
-    Ok(Counts { items: columns.rows(), ..Counts::default() })
+    LOGS.with_borrow_mut(|columns| {
+        columns.begin();
+        let decoded = loki_push::decode(body, encoding, columns, &mut context());
+        let items = columns.rows();
+        if columns.bytes() > MAX_KEPT {
+            *columns = LogColumns::default();
+        }
+        columns.roll_back(0);
+        decoded.map_err(refusal_error)?;
+        Ok(Counts { items, ..Counts::default() })
+    })
 }
 
 pub(crate) fn loki_encoding(content_type: Option<&str>, body: &[u8]) -> std::result::Result<Encoding, Error> {

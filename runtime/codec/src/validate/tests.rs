@@ -46,3 +46,14 @@ fn a_body_of_another_codec_is_mostly_refused() {
         }
     }
 }
+
+#[test]
+fn what_one_body_held_does_not_show_in_the_next() {
+    for (codec, body) in good_bodies() {
+        let counts = validate(codec, None, &body).unwrap();
+        if !body.is_empty() && codec != Codec::Raw {
+            let _ = validate(codec, None, &body[..body.len() - 1]);
+        }
+        assert_eq!(validate(codec, None, &body).unwrap(), counts, "{codec}");
+    }
+}
