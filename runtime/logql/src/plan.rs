@@ -26,6 +26,11 @@ pub(crate) fn engine_error(error: QueryError) -> Error {
     Error::Query(error)
 }
 
+/// Unnesting that leaves out rows whose list is empty: lines that a stage dropped.
+pub(crate) fn kept_only() -> datafusion::common::UnnestOptions {
+    datafusion::common::UnnestOptions::new().with_preserve_nulls(false)
+}
+
 pub(crate) fn plan_error(error: datafusion::error::DataFusionError) -> Error {
     engine_error(QueryError::from(error))
 }

@@ -2,13 +2,14 @@
 
 use super::pipeline::{Counters, KEY, Output, PipelineFunction, SampleValue, VALUE, Windows};
 use super::window::WindowFunction;
-use super::{engine_error, lines, plan_error, source, streams};
+use super::{engine_error, kept_only, lines, plan_error, source, streams};
 use crate::answer::Labels;
 use crate::ast::{Grouping, MatchOp, MetricExpr, RangeAggregation, RangeOp, Stage, VectorAggregation, VectorOp};
 use crate::error::Error;
 use crate::vector::{Operand, Series, Vector, aggregate, binary, label_replace, select};
-use datafusion::arrow::array::{Array, AsArray};
+use datafusion::arrow::array::AsArray;
 use datafusion::arrow::datatypes::Float64Type;
+use datafusion::common::Column;
 use datafusion::functions::core::expr_fn::get_field;
 use datafusion::logical_expr::{LogicalPlan, and, col, ident};
 use std::future::Future;
@@ -93,10 +94,6 @@ impl<'a> Evaluation<'a> {
                 return Err(Error::Query(weft_query::Error::Engine("series have unexpected types".to_owned())));
             };
             for row in 0..batch.num_rows() {
-                // The group of the lines that a stage dropped.
-                if keys.is_null(row) {
-                    continue;
-                }
                 let values = values.value(row);
                 let values: Vec<Option<f64>> = values.as_primitive::<Float64Type>().iter().collect();
                 if values.iter().any(Option::is_some) {
@@ -144,6 +141,7 @@ impl<'a> Evaluation<'a> {
         let build = || {
             scan.filter(filter)?
                 .project(vec![col(logs::TIME), function.call(lines::columns(metadata)).alias(SAMPLE)])?
+                .unnest_column_with_options(Column::new_unqualified(SAMPLE), kept_only())?
                 .project(vec![col(logs::TIME), field(KEY).alias(KEY), field(VALUE).alias(VALUE)])?
                 .aggregate(vec![ident(KEY)], vec![window.call(vec![col(logs::TIME), ident(VALUE)]).alias(VALUES)])?
                 .build()

@@ -1,16 +1,17 @@
-//! The pipeline as a scalar function over a batch: rows in; out come entries (a list of one or none a
-//! row) or samples (null where a stage dropped the line), with their label sets.
+//! The pipeline as a scalar function over a batch: rows in; out comes, for each row, a list of one
+//! entry or sample with its label set, or of none where a stage dropped the line.
 //!
 //! A label set is a key of bytes (`name 0xff value 0xff …`, sorted by name), which groups and compares
-//! without a map. The function is volatile, and no plan filters on its result: DataFusion's physical
-//! filter push-down would copy the function below the native filters, where it runs on every row.
+//! without a map. The list is there to be unnested, which both leaves out the dropped lines and keeps
+//! the optimiser away: DataFusion copies filters on, and fields of, a function's result below the
+//! native filters (volatile or not), where the function would run on every row, several times.
 
 use super::lines::Lines;
 use crate::ast::{Grouping, Stage};
 use crate::stages::Pipeline;
 use crate::stages::row::{Category, ERROR, ERROR_DETAILS, Row};
 use datafusion::arrow::array::{
-    ArrayRef, BinaryBuilder, Float64Builder, ListArray, NullBufferBuilder, StringBuilder, StructArray,
+    ArrayRef, BinaryBuilder, Float64Builder, ListArray, StringBuilder, StructArray,
 };
 use datafusion::arrow::buffer::OffsetBuffer;
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields};
@@ -180,10 +181,7 @@ impl ScalarUDFImpl for PipelineFunction {
     }
 
     fn return_type(&self, _arguments: &[DataType]) -> Result<DataType> {
-        Ok(match self.output {
-            Output::Entry => DataType::List(element(self.fields())),
-            Output::Sample { .. } => DataType::Struct(self.fields()),
-        })
+        Ok(DataType::List(element(self.fields())))
     }
 
     fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
@@ -246,9 +244,13 @@ fn entries(lines: &Lines<'_>, pipeline: &mut Pipeline, fields: Fields) -> Result
     }
     let mut columns: Vec<ArrayRef> = vec![Arc::new(line.finish())];
     columns.extend(keys.into_iter().map(|mut key| Arc::new(key.finish()) as ArrayRef));
-    let entries = StructArray::new(fields.clone(), columns, None);
-    let offsets = OffsetBuffer::from_lengths(lengths);
-    Ok(Arc::new(ListArray::new(element(fields), offsets, Arc::new(entries), None)))
+    Ok(lists(fields, columns, lengths))
+}
+
+/// Lists of the given lengths, their items' columns one after the other.
+fn lists(fields: Fields, columns: Vec<ArrayRef>, lengths: Vec<usize>) -> ArrayRef {
+    let items = StructArray::new(fields.clone(), columns, None);
+    Arc::new(ListArray::new(element(fields), OffsetBuffer::from_lengths(lengths), Arc::new(items), None))
 }
 
 fn element(fields: Fields) -> FieldRef {
@@ -266,7 +268,7 @@ fn samples(
     let rows = lines.len();
     let mut keys = BinaryBuilder::with_capacity(rows, rows * 64);
     let mut values = Float64Builder::with_capacity(rows);
-    let mut valid = NullBufferBuilder::new(rows);
+    let mut lengths = Vec::with_capacity(rows);
     let mut key = Vec::with_capacity(256);
     let mut row = Row::new();
     let unwrapped = pipeline.unwrapped().map(str::to_owned);
@@ -277,12 +279,8 @@ fn samples(
         } else {
             None
         };
-        valid.append(value.is_some());
-        let Some(value) = value else {
-            keys.append_null();
-            values.append_null();
-            continue;
-        };
+        lengths.push(usize::from(value.is_some()));
+        let Some(value) = value else { continue };
         if let Some(error) = remaining_error(&row) {
             return Err(rejected(format!("{PIPELINE_ERROR}{error}\n{}", display(&mut row))));
         }
@@ -304,8 +302,7 @@ fn samples(
             SampleValue::Unwrapped => value,
         });
     }
-    let columns: Vec<ArrayRef> = vec![Arc::new(keys.finish()), Arc::new(values.finish())];
-    Ok(Arc::new(StructArray::new(fields, columns, valid.finish())))
+    Ok(lists(fields, vec![Arc::new(keys.finish()), Arc::new(values.finish())], lengths))
 }
 
 /// `__error__` of a line that reached the end, whoever set it.

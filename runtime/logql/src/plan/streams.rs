@@ -2,13 +2,13 @@
 
 use super::lines;
 use super::pipeline::{Counters, LINE, METADATA, Output, PARSED, PipelineFunction, STREAM};
-use super::{engine_error, plan_error, source};
+use super::{engine_error, kept_only, plan_error, source};
 use crate::answer::{Direction, Entry, Labels, Options, Stream};
 use crate::ast::LogExpr;
 use crate::error::Error;
 use datafusion::arrow::array::{Array, AsArray};
 use datafusion::arrow::datatypes::Int64Type;
-use datafusion::common::{Column, UnnestOptions};
+use datafusion::common::Column;
 use datafusion::functions::core::expr_fn::get_field;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, and, col, ident};
 use std::collections::HashMap;
@@ -98,11 +98,9 @@ fn plan(
             plan = first_entries(plan)?;
         }
         let call = function.call(lines::columns(true)).alias(LINES);
-        // Unnesting leaves out the rows whose list is empty: lines that a stage dropped.
-        let options = UnnestOptions::new().with_preserve_nulls(false);
         plan = plan
             .project(vec![col(logs::TIME), call])?
-            .unnest_column_with_options(Column::new_unqualified(LINES), options)?;
+            .unnest_column_with_options(Column::new_unqualified(LINES), kept_only())?;
         let columns: Vec<Expr> =
             std::iter::once(col(logs::TIME)).chain(parts.iter().map(|part| field(part).alias(*part))).collect();
         plan = plan.project(columns)?;

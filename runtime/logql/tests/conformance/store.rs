@@ -60,6 +60,12 @@ impl Store {
                 logs::TIME => Arc::new(Int64Array::from_iter_values(entries.iter().map(|entry| base + entry.time))),
                 logs::BODY => Arc::new(StringArray::from_iter_values(entries.iter().map(|entry| &entry.line))),
                 logs::STREAM_LABELS => streams.take().unwrap(),
+                logs::SERVICE_NAME => Arc::new(
+                    entries
+                        .iter()
+                        .map(|entry| entry.labels.iter().find(|(name, _)| name == "service_name").map(|(_, value)| value))
+                        .collect::<StringArray>(),
+                ),
                 logs::STREAM_ID => Arc::new(BinaryArray::from_iter_values(&ids)),
                 logs::ATTRIBUTES => attributes.take().unwrap(),
                 logs::RESOURCE | logs::SCOPE => empty(),
