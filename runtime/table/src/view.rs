@@ -1,7 +1,7 @@
 //! What a query sees of a table: hot rows and files, consistent, no row twice and none missing.
 //!
 //! # How
-//! 1. Pin the table's hot rows, with the [`Progress`] of each epoch.
+//! 1. Pin the table's hot rows, with the [`crate::hot::Progress`] of each epoch.
 //! 2. Take the newest snapshot.
 //! 3. Drop every pinned epoch that the snapshot holds.
 //!

@@ -416,3 +416,6 @@ fn version_path(table: Table, version: u64) -> Path {
 fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests;
