@@ -35,7 +35,10 @@ impl Host {
     /// From this process's environment and the machine's name.
     pub fn detect() -> Self {
         let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
-        Self::new(std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))), name)
+        Self::new(
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))),
+            name,
+        )
     }
 
     /// From given variables and host name: what [`Self::detect`] does, for tests.
@@ -43,7 +46,12 @@ impl Host {
     pub fn new(environment: impl IntoIterator<Item = (String, String)>, host_name: Option<String>) -> Self {
         let environment: BTreeMap<_, _> = environment.into_iter().filter(|(_, value)| !value.is_empty()).collect();
         let mut facts = BTreeMap::new();
-        if let Some(name) = host_name.as_deref().map(str::trim).filter(|name| !name.is_empty()).or(environment.get("HOSTNAME").map(String::as_str)) {
+        if let Some(name) = host_name
+            .as_deref()
+            .map(str::trim)
+            .filter(|name| !name.is_empty())
+            .or(environment.get("HOSTNAME").map(String::as_str))
+        {
             facts.insert("host.name".to_owned(), name.to_owned());
         }
         facts.insert("host.arch".to_owned(), architecture().to_owned());
@@ -58,7 +66,12 @@ impl Host {
         {
             facts.insert("cloud.provider".to_owned(), (*provider).to_owned());
         }
-        for (key, value) in environment.get("OTEL_RESOURCE_ATTRIBUTES").into_iter().flat_map(|list| list.split(',')).filter_map(|pair| pair.split_once('=')) {
+        for (key, value) in environment
+            .get("OTEL_RESOURCE_ATTRIBUTES")
+            .into_iter()
+            .flat_map(|list| list.split(','))
+            .filter_map(|pair| pair.split_once('='))
+        {
             if !key.trim().is_empty() && !value.trim().is_empty() {
                 facts.insert(key.trim().to_owned(), value.trim().to_owned());
             }
@@ -112,7 +125,9 @@ pub(crate) fn interpolate(text: &str, host: &Host) -> Result<Option<String>, Str
             continue;
         };
         let Some(end) = inside.find('}') else {
-            return Err(format!("'{text}' has a '${{' without its '}}': close it, or write '$${{' for the text itself"));
+            return Err(format!(
+                "'{text}' has a '${{' without its '}}': close it, or write '$${{' for the text itself"
+            ));
         };
         let (reference, default) = match inside[..end].split_once(":-") {
             Some((reference, default)) => (reference, Some(default)),

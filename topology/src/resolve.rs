@@ -1,6 +1,8 @@
 //! From the file as typed to a plan: defaults, cross-checks, all mistakes at once.
 
-use crate::plan::{DeadLetters, Decode, Epoch, METRIC_NAMES, Pipeline, Rekey, RekeyBy, Route, Source, Stage, Start, Topology};
+use crate::plan::{
+    DeadLetters, Decode, Epoch, METRIC_NAMES, Pipeline, Rekey, RekeyBy, Route, Source, Stage, Start, Topology,
+};
 use crate::raw::{self, At, Problems, Raw};
 use std::collections::{BTreeMap, HashMap};
 use std::str::FromStr;
@@ -136,26 +138,33 @@ fn pipeline(
 ) -> Pipeline {
     check_name(&pipeline.name, &pipeline.path, problems);
     let signal = signal_of(pipeline).unwrap_or_else(|| {
-        let (line, path) = pipeline
-            .signal
-            .as_ref()
-            .map_or((pipeline.name.line, pipeline.path.clone()), |signal| (signal.line, format!("{}.signal", pipeline.path)));
+        let (line, path) = pipeline.signal.as_ref().map_or((pipeline.name.line, pipeline.path.clone()), |signal| {
+            (signal.line, format!("{}.signal", pipeline.path))
+        });
         problems.add(line, path, "needs 'signal': raw, metrics, logs or spans (or name the pipeline after its signal)");
         Signal::Raw
     });
     if pipeline.stages.is_empty() && signal == Signal::Raw {
-        let message = "a raw pipeline needs a stage with a module that turns records into a signal: raw records have no table";
+        let message =
+            "a raw pipeline needs a stage with a module that turns records into a signal: raw records have no table";
         problems.add(pipeline.name.line, &pipeline.path, message);
     }
     let mut stages: Vec<Stage> = Vec::with_capacity(pipeline.stages.len());
     for stage in &pipeline.stages {
         let Some(module) = &stage.module else {
-            problems.add(stage.line, &stage.path, "needs 'module': the name of a file in the modules folder, without .wasm");
+            problems.add(
+                stage.line,
+                &stage.path,
+                "needs 'module': the name of a file in the modules folder, without .wasm",
+            );
             continue;
         };
         let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
         if module.value.is_empty() || module.value.len() > 64 || !module.value.chars().all(fits) {
-            let message = format!("'{}' is not a module's name: give the file's name in the modules folder, without folder and .wasm (up to 64 of a-z A-Z 0-9 _ -)", module.value);
+            let message = format!(
+                "'{}' is not a module's name: give the file's name in the modules folder, without folder and .wasm (up to 64 of a-z A-Z 0-9 _ -)",
+                module.value
+            );
             problems.add(module.line, format!("{}.module", stage.path), message);
         }
         let name = stage.name.as_ref().unwrap_or(module);
@@ -203,7 +212,8 @@ fn route(
     match found {
         None => {
             let names: Vec<_> = raw.pipelines.iter().map(|pipeline| pipeline.name.value.as_str()).collect();
-            let message = format!("there is no pipeline '{}': say 'table' or one of {}", target.value, names.join(", "));
+            let message =
+                format!("there is no pipeline '{}': say 'table' or one of {}", target.value, names.join(", "));
             problems.add(target.line, path, message);
         }
         Some(pipeline) if signal_of(pipeline).is_some_and(|takes| takes != signal) => {
@@ -237,21 +247,33 @@ fn sources(
         }
         let Some(&(codec, signal)) = CODECS.iter().find(|(name, _)| *name == codec.value) else {
             let names = CODECS.map(|(name, _)| name).join(", ");
-            problems.add(codec.line, format!("{}.codec", source.path), format!("'{}' is not known; there are {names}", codec.value));
+            problems.add(
+                codec.line,
+                format!("{}.codec", source.path),
+                format!("'{}' is not known; there are {names}", codec.value),
+            );
             continue;
         };
         let start = match source.start.as_ref().map(|start| (start.line, start.value.as_str())) {
             None | Some((_, "earliest")) => Start::Earliest,
             Some((_, "latest")) => Start::Latest,
             Some((line, other)) => {
-                problems.add(line, format!("{}.start", source.path), format!("'{other}' is not known: say earliest or latest"));
+                problems.add(
+                    line,
+                    format!("{}.start", source.path),
+                    format!("'{other}' is not known: say earliest or latest"),
+                );
                 Start::Earliest
             }
         };
         let rekey = source.rekey.as_ref().and_then(|rekey| resolve_rekey(rekey, topic, codec, raw, problems));
         let pipeline = match &source.pipeline {
             Some(name) => positions.get(name.value.as_str()).copied().or_else(|| {
-                problems.add(name.line, format!("{}.pipeline", source.path), format!("there is no pipeline '{}'", name.value));
+                problems.add(
+                    name.line,
+                    format!("{}.pipeline", source.path),
+                    format!("there is no pipeline '{}'", name.value),
+                );
                 None
             }),
             None => positions.get(signal.name()).copied().or_else(|| {
@@ -262,10 +284,14 @@ fn sources(
         };
         let Some(pipeline) = pipeline else { continue };
         if pipelines[pipeline].signal != signal {
-            let message = format!("codec {codec} gives {signal}, but pipeline '{}' takes {}", pipelines[pipeline].name, pipelines[pipeline].signal);
+            let message = format!(
+                "codec {codec} gives {signal}, but pipeline '{}' takes {}",
+                pipelines[pipeline].name, pipelines[pipeline].signal
+            );
             problems.add(source.line, &source.path, message);
         }
-        let partitions = partitions(source.partitions.as_ref(), PARTITIONS, &format!("{}.partitions", source.path), problems);
+        let partitions =
+            partitions(source.partitions.as_ref(), PARTITIONS, &format!("{}.partitions", source.path), problems);
         sources.push(Source { topic: topic.value.clone(), codec, signal, partitions, start, pipeline, rekey });
     }
     sources
@@ -297,7 +323,10 @@ fn resolve_rekey(
         target.rekey.is_none() && target.codec.as_ref().is_some_and(|codec| codec.value == "otlp_traces")
     });
     if to.value == topic.value || !is_plain {
-        let message = format!("'{}' must be another source of codec otlp_traces that isn't re-keyed itself: add it to the sources", to.value);
+        let message = format!(
+            "'{}' must be another source of codec otlp_traces that isn't re-keyed itself: add it to the sources",
+            to.value
+        );
         problems.add(to.line, format!("{}.to", rekey.path), message);
     }
     Some(Rekey { by: RekeyBy::TraceId, to: to.value.clone() })
@@ -326,7 +355,11 @@ fn epoch(raw: &raw::Epoch, problems: &mut Problems) -> Epoch {
     let interval = raw.interval.as_ref().and_then(|text| {
         let duration = duration(&text.value);
         if duration.is_none_or(|duration| duration.is_zero()) {
-            problems.add(text.line, "epoch.interval", format!("'{}' is not a duration: say 500ms, 10s or 1m", text.value));
+            problems.add(
+                text.line,
+                "epoch.interval",
+                format!("'{}' is not a duration: say 500ms, 10s or 1m", text.value),
+            );
         }
         duration
     });
@@ -364,8 +397,16 @@ fn partitions(given: Option<&At<i64>>, default: i32, path: &str, problems: &mut 
 /// Kafka's rule for topic names.
 fn check_topic(topic: &At<String>, path: &str, problems: &mut Problems) {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    if topic.value.is_empty() || topic.value.len() > 249 || !topic.value.chars().all(fits) || [".", ".."].contains(&topic.value.as_str()) {
-        problems.add(topic.line, path, format!("'{}' is not a topic's name: up to 249 of a-z A-Z 0-9 . _ -", topic.value));
+    if topic.value.is_empty()
+        || topic.value.len() > 249
+        || !topic.value.chars().all(fits)
+        || [".", ".."].contains(&topic.value.as_str())
+    {
+        problems.add(
+            topic.line,
+            path,
+            format!("'{}' is not a topic's name: up to 249 of a-z A-Z 0-9 . _ -", topic.value),
+        );
     }
 }
 

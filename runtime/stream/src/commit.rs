@@ -19,7 +19,6 @@ use weft_ledger::{Advance, Proposed, SnapshotRef};
 use weft_log::{Log, NewRecord};
 use weft_model::{Epoch, ErrorKind, Offset, TopicPartition};
 
-
 /// The name of this part in the worker's health.
 const STORE: &str = "store";
 
@@ -106,7 +105,9 @@ impl Committer {
         }
         at.pass("sealed")?;
         let metadata = self.loaded.file_metadata();
-        let files = self.until_done("write an epoch", || tables.write_epoch(&epoch, tables.hot().batches(&epoch), &metadata)).await?;
+        let files = self
+            .until_done("write an epoch", || tables.write_epoch(&epoch, tables.hot().batches(&epoch), &metadata))
+            .await?;
         at.pass("files written")?;
         let snapshots = self.put_snapshots(&epoch, &parts).await?;
         at.pass("snapshots written")?;
@@ -130,7 +131,8 @@ impl Committer {
         let mut references = Vec::new();
         for part in parts {
             for snapshot in &part.snapshots {
-                let put = || self.shared.tables.put_snapshot(&part.source, &snapshot.stage, epoch, snapshot.bytes.clone());
+                let put =
+                    || self.shared.tables.put_snapshot(&part.source, &snapshot.stage, epoch, snapshot.bytes.clone());
                 references.push(SnapshotRef {
                     topic: Arc::clone(&part.source.topic),
                     partition: part.source.partition,
@@ -148,7 +150,8 @@ impl Committer {
     /// double a record there, but never lose one.
     async fn append_letters(&self, parts: &[Part]) -> Result<(), Never> {
         let topic: Arc<str> = self.loaded.topology.dead_letters.topic.as_str().into();
-        let letters = parts.iter().flat_map(|part| part.letters.iter().map(|letter| letter.to_record(&topic, &part.source)));
+        let letters =
+            parts.iter().flat_map(|part| part.letters.iter().map(|letter| letter.to_record(&topic, &part.source)));
         let letters: Vec<NewRecord> = letters.collect();
         for chunk in letters.chunks(1000) {
             let append = || async {
@@ -157,7 +160,9 @@ impl Committer {
                         self.trim_letters(&written).await;
                         Ok(())
                     }
-                    Err(error) if error.kind() == ErrorKind::Reject && chunk.len() > 1 => self.append_one_by_one(chunk).await,
+                    Err(error) if error.kind() == ErrorKind::Reject && chunk.len() > 1 => {
+                        self.append_one_by_one(chunk).await
+                    }
                     Err(error) if error.kind() == ErrorKind::Reject => {
                         tracing::warn!(%error, "a dead letter doesn't fit the dead-letter topic: it is in the table alone");
                         Ok(())
@@ -229,7 +234,9 @@ impl Committer {
                 Err(error) if error.error_kind() == ErrorKind::Fenced => return Err(Never::Fenced(error.to_string())),
                 Err(error) => {
                     self.shared.metrics.store_failures.inc();
-                    self.shared.health.problem(STORE, format!("can't {what}: {error}; nothing is lost, it is tried again"));
+                    self.shared
+                        .health
+                        .problem(STORE, format!("can't {what}: {error}; nothing is lost, it is tried again"));
                     tokio::time::sleep(wait).await;
                     wait = (wait * 2).min(most);
                 }

@@ -32,7 +32,12 @@ impl Grouper {
     ///
     /// # Errors
     /// Only for bugs: bytes that don't decode are a step.
-    pub(crate) fn next(&mut self, source: &TopicPartition, records: &[Record], poison: &Poison) -> Result<Step, String> {
+    pub(crate) fn next(
+        &mut self,
+        source: &TopicPartition,
+        records: &[Record],
+        poison: &Poison,
+    ) -> Result<Step, String> {
         let mut taken = 0;
         for record in records {
             if poison.is_alone(record.offset) {

@@ -3,7 +3,7 @@
 
 use crate::failpoint::Failpoints;
 use crate::loaded::Loaded;
-use crate::transform::{Code, Native, Transform};
+use crate::transform::{Code, Make, Native, Transform};
 use crate::{Config, Parts, Worker, WorkerHandle};
 use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
@@ -161,7 +161,7 @@ impl Transform for Parker {
 
 /// The native module of a name: `picky`, `counter`, `parker`, `lines`, `ticker` (a counter that traps in ticks).
 pub(crate) fn code(name: &str) -> Code {
-    let make: Box<dyn Fn(&str) -> Box<dyn Transform> + Send + Sync> = match name {
+    let make: Make = match name {
         "counter" => Box::new(|_| Box::new(Counter::default())),
         "ticker" => Box::new(|_| Box::new(Counter { traps_in_ticks: true, ..Counter::default() })),
         "lines" => Box::new(|_| Box::new(Lines)),
@@ -209,7 +209,15 @@ impl Transform for Lines {
         let left = filter_record_batch(&batch, &mask).unwrap();
         let mut decoder = weft_codec::Decoder::new(weft_codec::Codec::OtlpLogs, &weft_codec::Config::default());
         let body = message(&known);
-        let message = weft_codec::Message { topic: "", partition: 0, offset: 0, timestamp_ms: 0, key: None, value: &body, headers: &[] };
+        let message = weft_codec::Message {
+            topic: "",
+            partition: 0,
+            offset: 0,
+            timestamp_ms: 0,
+            key: None,
+            value: &body,
+            headers: &[],
+        };
         decoder.push(&message).unwrap();
         Ok(Output { batch: Some(left), emitted: vec![(Signal::Logs, decoder.finish().unwrap())], ..Output::default() })
     }
@@ -264,11 +272,23 @@ impl Rig {
         self.start_with(modules, self.tables().await, config(), Failpoints::default()).await
     }
 
-    pub(crate) async fn start_with(&self, modules: &[&str], tables: Tables, config: Config, failpoints: Failpoints) -> Running {
+    pub(crate) async fn start_with(
+        &self,
+        modules: &[&str],
+        tables: Tables,
+        config: Config,
+        failpoints: Failpoints,
+    ) -> Running {
         self.start_loaded(loaded(modules), tables, config, failpoints).await
     }
 
-    pub(crate) async fn start_loaded(&self, loaded: Loaded, tables: Tables, config: Config, failpoints: Failpoints) -> Running {
+    pub(crate) async fn start_loaded(
+        &self,
+        loaded: Loaded,
+        tables: Tables,
+        config: Config,
+        failpoints: Failpoints,
+    ) -> Running {
         let mut registry = Registry::default();
         let parts = self.parts(&tables, 4);
         let shutdown = parts.shutdown.clone();
@@ -291,6 +311,7 @@ impl Rig {
             log: Arc::<EmbeddedLog>::clone(&self.log),
             tables: tables.clone(),
             engine: weft_wasm::Engine::new(engine).unwrap(),
+            io: tokio::runtime::Handle::current(),
             cpu: tokio::runtime::Handle::current(),
             clock: SystemClock::shared(),
             shutdown: Shutdown::new(),
@@ -300,9 +321,10 @@ impl Rig {
     /// Appends messages of one line each, in turn to both partitions.
     pub(crate) async fn append(&self, lines: impl IntoIterator<Item = String>) {
         self.log.ensure_topic("otlp_logs", 2).await.unwrap();
-        let records = lines.into_iter().enumerate().map(|(at, line)| {
-            NewRecord::new("otlp_logs", message(&[&line])).to_partition(i32::from(at % 2 == 1))
-        });
+        let records = lines
+            .into_iter()
+            .enumerate()
+            .map(|(at, line)| NewRecord::new("otlp_logs", message(&[&line])).to_partition(i32::from(at % 2 == 1)));
         self.log.append(records.collect()).await.unwrap();
     }
 }

@@ -59,7 +59,8 @@ impl Board {
     }
 
     pub(crate) fn health(&self) -> Health {
-        let problems: Vec<String> = self.shared.problems.lock().iter().map(|(part, problem)| format!("{part}: {problem}")).collect();
+        let problems: Vec<String> =
+            self.shared.problems.lock().iter().map(|(part, problem)| format!("{part}: {problem}")).collect();
         Health { ready: self.shared.opened.load(Ordering::Relaxed) && problems.is_empty(), problems }
     }
 }

@@ -50,7 +50,8 @@ impl Loaded {
             return Err(Error::Topology { topology: topology.name, problems });
         }
         let of = |stage: &Stage| codes.get(stage.module.as_str()).cloned();
-        let modules = topology.pipelines.iter().map(|pipeline| pipeline.stages.iter().filter_map(of).collect()).collect();
+        let modules =
+            topology.pipelines.iter().map(|pipeline| pipeline.stages.iter().filter_map(of).collect()).collect();
         let codec = codec_config(&topology)?;
         Ok(Self { topology, modules, codec })
     }

@@ -113,24 +113,60 @@ impl Metrics {
         to.register("records_read", "Records read from the log", metrics.records_read.clone());
         to.register("bytes_read", "Bytes of keys, values and headers read from the log", metrics.bytes_read.clone());
         to.register("stage_rows_in", "Rows given to a stage", metrics.rows_in.clone());
-        to.register("stage_rows_out", "Rows that left a stage for the next, released ones included", metrics.rows_out.clone());
+        to.register(
+            "stage_rows_out",
+            "Rows that left a stage for the next, released ones included",
+            metrics.rows_out.clone(),
+        );
         to.register("stage_rows_emitted", "Rows that a stage's module made anew", metrics.rows_emitted.clone());
-        to.register("stage_rows_rejected", "Rows that went to the dead letters at a stage", metrics.rows_rejected.clone());
+        to.register(
+            "stage_rows_rejected",
+            "Rows that went to the dead letters at a stage",
+            metrics.rows_rejected.clone(),
+        );
         to.register("stage_rows_dropped", "Rows that a stage's module dropped", metrics.rows_dropped.clone());
         to.register("stage_rows_deferred", "Rows that a stage's module holds back now", metrics.rows_deferred.clone());
-        to.register_with_unit("module_cpu", "Time inside a stage's module", Unit::Seconds, metrics.module_seconds.clone());
+        to.register_with_unit(
+            "module_cpu",
+            "Time inside a stage's module",
+            Unit::Seconds,
+            metrics.module_seconds.clone(),
+        );
         to.register("module_faults", "Calls of a stage's module that failed", metrics.module_faults.clone());
         to.register("module_count", "A module's own counters", metrics.module_count.clone());
         to.register("rows_stored", "Rows that reached a table's hot buffer", metrics.rows_stored.clone());
         to.register("dead_letters", "Records given up, by the stage that did", metrics.dead_letters.clone());
         to.register("consumer_lag_records", "Records in the log that are not processed yet", metrics.lag.clone());
-        to.register("records_lost_to_retention", "Records that the log's retention removed before they were read", metrics.records_skipped.clone());
+        to.register(
+            "records_lost_to_retention",
+            "Records that the log's retention removed before they were read",
+            metrics.records_skipped.clone(),
+        );
         to.register("partitions", "Partitions being processed", metrics.partitions.clone());
-        to.register_with_unit("hot", "Memory of rows that are not committed and published yet", Unit::Bytes, metrics.hot_bytes.clone());
-        to.register_with_unit("epoch_age", "Age of the oldest rows that are not committed; 0 when all are", Unit::Seconds, metrics.epoch_age.clone());
-        to.register_with_unit("epoch_duration", "From an epoch's end to its being committed and published", Unit::Seconds, metrics.epoch_duration.clone());
+        to.register_with_unit(
+            "hot",
+            "Memory of rows that are not committed and published yet",
+            Unit::Bytes,
+            metrics.hot_bytes.clone(),
+        );
+        to.register_with_unit(
+            "epoch_age",
+            "Age of the oldest rows that are not committed; 0 when all are",
+            Unit::Seconds,
+            metrics.epoch_age.clone(),
+        );
+        to.register_with_unit(
+            "epoch_duration",
+            "From an epoch's end to its being committed and published",
+            Unit::Seconds,
+            metrics.epoch_duration.clone(),
+        );
         to.register("epochs_committed", "Epochs committed", metrics.epochs.clone());
-        to.register("rollbacks", "Returns to the ledger's state after a fault in a stateful module", metrics.rollbacks.clone());
+        to.register(
+            "rollbacks",
+            "Returns to the ledger's state after a fault in a stateful module",
+            metrics.rollbacks.clone(),
+        );
         to.register("epochs_fenced", "Epochs dropped because another worker had the partition", metrics.fenced.clone());
         to.register("store_failures", "Failed attempts to write, commit or publish", metrics.store_failures.clone());
         metrics

@@ -222,7 +222,9 @@ impl Partition {
             Err(Fault::Singly) => {
                 for record in records {
                     match self.grouper.single(&self.sink.source, record).map_err(Stopped::Broken)? {
-                        Step::Undecodable { verdict, .. } => self.sink.give_up(&[Letter::of_message(record, verdict)])?,
+                        Step::Undecodable { verdict, .. } => {
+                            self.sink.give_up(&[Letter::of_message(record, verdict)])?
+                        }
                         Step::Batch { batch, .. } => self.modules(std::slice::from_ref(record), batch)?,
                     }
                 }

@@ -84,7 +84,12 @@ impl Rekeyer {
         }
     }
 
-    async fn write(log: &Arc<dyn Log>, shared: &Shared, source: &TopicPartition, pending: Option<&(Vec<NewRecord>, Offset)>) -> bool {
+    async fn write(
+        log: &Arc<dyn Log>,
+        shared: &Shared,
+        source: &TopicPartition,
+        pending: Option<&(Vec<NewRecord>, Offset)>,
+    ) -> bool {
         const FAILED: Duration = Duration::from_millis(500);
         let Some((records, _)) = pending else { return true };
         let part = format!("re-keying {source}");

@@ -14,10 +14,10 @@
 //! - Rows without a message (emitted, released) that a stateless stage fails on are kept as they are
 //!   in the dead letters.
 
+use crate::Error;
 use crate::dead_letters::Verdict;
 use crate::loaded::Loaded;
 use crate::metrics::{Metrics, StageLabels};
-use crate::Error;
 use crate::poison::{Blame, Poison, Skip};
 use arrow::array::RecordBatch;
 use bytes::Bytes;
@@ -31,7 +31,7 @@ mod stage;
 
 pub(crate) use code::{Code, Transform};
 #[cfg(test)]
-pub(crate) use code::Native;
+pub(crate) use code::{Make, Native};
 use stage::{Delta, Live};
 
 #[cfg(test)]
@@ -150,11 +150,26 @@ impl Chain {
                 if let Some(snapshot) = snapshots.remove(&stage.id) {
                     instance.restore(&snapshot).map_err(|fault| {
                         let advice = "put the module's earlier version back, or rename the stage to give up its state";
-                        failed(&stage.id, ErrorKind::Config, format!("module '{}' doesn't take its snapshot: {fault}; {advice}", stage.module))
+                        failed(
+                            &stage.id,
+                            ErrorKind::Config,
+                            format!("module '{}' doesn't take its snapshot: {fault}; {advice}", stage.module),
+                        )
                     })?;
                 }
-                let labels = StageLabels { stage: stage.id.clone(), module: stage.module.clone(), signal: pipeline.signal.to_string() };
-                pipelines[at].push(Live::new(stage.clone(), code.clone(), instance, poison.is_bypassed(&stage.id), labels, metrics));
+                let labels = StageLabels {
+                    stage: stage.id.clone(),
+                    module: stage.module.clone(),
+                    signal: pipeline.signal.to_string(),
+                };
+                pipelines[at].push(Live::new(
+                    stage.clone(),
+                    code.clone(),
+                    instance,
+                    poison.is_bypassed(&stage.id),
+                    labels,
+                    metrics,
+                ));
             }
         }
         for stage in snapshots.keys() {
@@ -164,7 +179,13 @@ impl Chain {
     }
 
     /// Runs a decoded batch through.
-    pub(crate) fn run(&mut self, batch: RecordBatch, kind: Kind, poison: &Poison, now_ns: i64) -> Result<Output, Fault> {
+    pub(crate) fn run(
+        &mut self,
+        batch: RecordBatch,
+        kind: Kind,
+        poison: &Poison,
+        now_ns: i64,
+    ) -> Result<Output, Fault> {
         let skips = if let Kind::One(offset) = kind { poison.skips(offset) } else { &[] };
         let mut run = Run { kind, skips, touched: false, output: Output::default(), deltas: Vec::new() };
         let signal = self.loaded.topology.pipelines[self.entry].signal;
@@ -175,7 +196,8 @@ impl Chain {
 
     /// Lets time pass for every module, in the order of flow.
     pub(crate) fn tick(&mut self, now_ns: i64) -> Result<Output, Fault> {
-        let mut run = Run { kind: Kind::Tick, skips: &[], touched: true, output: Output::default(), deltas: Vec::new() };
+        let mut run =
+            Run { kind: Kind::Tick, skips: &[], touched: true, output: Output::default(), deltas: Vec::new() };
         for pipeline in 0..self.pipelines.len() {
             for stage in 0..self.pipelines[pipeline].len() {
                 let live = &mut self.pipelines[pipeline][stage];
@@ -220,7 +242,11 @@ impl Chain {
                     Ok(bytes) => snapshots.extend(live.changed(bytes)),
                     Err(fault) => {
                         live.fault(&fault);
-                        let trap = Trap { stage: live.plan.id.clone(), reason: format!("snapshot: {fault}"), blame: Blame::Nobody };
+                        let trap = Trap {
+                            stage: live.plan.id.clone(),
+                            reason: format!("snapshot: {fault}"),
+                            blame: Blame::Nobody,
+                        };
                         return Err(Fault::Rollback(trap));
                     }
                 }
@@ -293,7 +319,11 @@ impl Chain {
         };
         items.extend(output.emitted.into_iter().rev().map(|(signal, batch)| route(signal, batch)));
         for (of, batch) in output.released.into_iter().rev() {
-            items.push(if of == signal { Item { pipeline, stage: stage + 1, signal, batch, own: false } } else { route(of, batch) });
+            items.push(if of == signal {
+                Item { pipeline, stage: stage + 1, signal, batch, own: false }
+            } else {
+                route(of, batch)
+            });
         }
         items.extend(output.batch.map(|batch| Item { pipeline, stage: stage + 1, signal, batch, own }));
         items

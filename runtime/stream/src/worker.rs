@@ -35,6 +35,8 @@ pub struct Parts {
     pub tables: Tables,
     /// Runs modules.
     pub engine: Engine,
+    /// Runtime for waiting: the worker's own loop.
+    pub io: Handle,
     /// Runtime for decoding, modules and encoding.
     pub cpu: Handle,
     /// The time that modules are told.
@@ -43,8 +45,7 @@ pub struct Parts {
     pub shutdown: Shutdown,
 }
 
-/// Runs a topology over the partitions that its consumer group gives it. Waiting is done on the
-/// runtime it is started on; everything that keeps a core busy, on [`Parts::cpu`].
+/// Runs a topology over the partitions that its consumer group gives it.
 #[derive(Debug)]
 pub struct Worker;
 
@@ -117,7 +118,7 @@ impl Worker {
             Err(error) => return Err(error),
         };
         let control = Control::new(committer, &parts, Arc::clone(&id), requests.clone(), inbox);
-        let control = tokio::spawn(control.run(consumer));
+        let control = parts.io.spawn(control.run(consumer));
         Ok(WorkerHandle { id, health, requests, control })
     }
 }

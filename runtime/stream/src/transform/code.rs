@@ -90,11 +90,15 @@ impl Code {
     }
 }
 
+/// Makes an instance from its configuration.
+#[cfg(test)]
+pub(crate) type Make = Box<dyn Fn(&str) -> Box<dyn Transform> + Send + Sync>;
+
 /// A module of a test.
 #[cfg(test)]
 pub(crate) struct Native {
     pub(crate) description: Description,
-    pub(crate) make: Box<dyn Fn(&str) -> Box<dyn Transform> + Send + Sync>,
+    pub(crate) make: Make,
 }
 
 #[cfg(test)]

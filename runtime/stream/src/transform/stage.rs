@@ -124,7 +124,11 @@ impl Live {
     pub(super) fn renew(&mut self, source: &TopicPartition) -> Result<(), Trap> {
         self.report();
         let fresh = self.code.instantiate(&self.plan.config, source);
-        self.instance = fresh.map_err(|error| Trap { stage: self.plan.id.clone(), reason: error.to_string(), blame: Blame::Nobody })?;
+        self.instance = fresh.map_err(|error| Trap {
+            stage: self.plan.id.clone(),
+            reason: error.to_string(),
+            blame: Blame::Nobody,
+        })?;
         (self.reported_ns, self.reported) = (0, HashMap::new());
         Ok(())
     }
@@ -166,8 +170,7 @@ impl Live {
             let added = count.saturating_sub(*reported);
             *reported = count;
             if added > 0 {
-                let labels =
-                    CountLabels { stage: self.labels.stage.clone(), module: self.labels.module.clone(), name };
+                let labels = CountLabels { stage: self.labels.stage.clone(), module: self.labels.module.clone(), name };
                 self.metrics.module_count.get_or_create(&labels).inc_by(added);
             }
         }

@@ -17,6 +17,7 @@
 //! the new owner was faster, the ledger fences us off, and nothing is doubled.
 
 use super::{Answer, Parts, Request, join};
+use crate::Error;
 use crate::commit::{Committer, Outcome, Sealed, Stood};
 use crate::decode::Grouper;
 use crate::loaded::Loaded;
@@ -26,7 +27,6 @@ use crate::poison::{Blame, Poison};
 use crate::rekey::{self, Rekeyer, Seen};
 use crate::sink::Sink;
 use crate::transform::Chain;
-use crate::Error;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -223,7 +223,8 @@ impl Control {
             }
             Request::Flush(answer) => answer,
         };
-        let ready = self.shared.health.is_joined() && self.assigned.iter().all(|partition| self.tasks.contains_key(partition));
+        let ready =
+            self.shared.health.is_joined() && self.assigned.iter().all(|partition| self.tasks.contains_key(partition));
         let mut caught_up = Vec::with_capacity(self.tasks.len());
         if ready {
             for (partition, task) in self.tasks.iter().filter(|(_, task)| !task.leaving) {
@@ -252,7 +253,8 @@ impl Control {
 
     /// Opens every partition that is ours and doesn't run.
     async fn open_missing(&mut self, consumer: &mut dyn Consumer) {
-        let missing: Vec<_> = self.assigned.iter().filter(|partition| !self.tasks.contains_key(partition)).cloned().collect();
+        let missing: Vec<_> =
+            self.assigned.iter().filter(|partition| !self.tasks.contains_key(partition)).cloned().collect();
         self.open_at = Instant::now() + self.open_wait;
         self.open_wait = (self.open_wait * 2).min(self.shared.config.retry_most);
         self.unpublished = !self.committer.publish().await;
@@ -271,7 +273,9 @@ impl Control {
                     self.tasks.insert(partition, task);
                 }
                 // The group is about to tell us.
-                Err(error) if error.kind() == ErrorKind::Fenced => tracing::info!(%partition, "taken away before it was opened"),
+                Err(error) if error.kind() == ErrorKind::Fenced => {
+                    tracing::info!(%partition, "taken away before it was opened")
+                }
                 Err(error) => self.shared.health.problem(&opening(&partition), error),
             }
         }
@@ -282,7 +286,12 @@ impl Control {
     }
 
     /// Starts a partition where the ledger stands.
-    async fn open(&mut self, consumer: &mut dyn Consumer, source: &TopicPartition, state: &State) -> Result<Task, Error> {
+    async fn open(
+        &mut self,
+        consumer: &mut dyn Consumer,
+        source: &TopicPartition,
+        state: &State,
+    ) -> Result<Task, Error> {
         let loaded = &self.committer.loaded;
         let Some(plan) = loaded.topology.source(&source.topic) else {
             return Err(Error::Bug(format!("{source} was assigned, but the topology doesn't read it")));
@@ -292,7 +301,11 @@ impl Control {
         let from = known.unwrap_or(if plan.start == Start::Earliest { first } else { end });
         if first > from {
             let labels = PartitionLabels { topic: source.topic.to_string(), partition: source.partition };
-            self.shared.metrics.records_skipped.get_or_create(&labels).inc_by(u64::try_from(first - from).unwrap_or_default());
+            self.shared
+                .metrics
+                .records_skipped
+                .get_or_create(&labels)
+                .inc_by(u64::try_from(first - from).unwrap_or_default());
             tracing::error!(partition = %source, from, first, "records were removed by the log's retention before they were processed");
         }
         let mut snapshots = HashMap::new();
@@ -322,7 +335,8 @@ impl Control {
             };
             self.running.spawn_on(async move { (name, rekeyer.run().await) }, &self.cpu);
         } else {
-            let is_target = |other: &weft_topology::Source| other.rekey.as_ref().is_some_and(|rekey| rekey.to == *source.topic);
+            let is_target =
+                |other: &weft_topology::Source| other.rekey.as_ref().is_some_and(|rekey| rekey.to == *source.topic);
             let seen = match snapshots.remove(rekey::STATE) {
                 Some(snapshot) => Some(Seen::restore(&snapshot).map_err(|reason| Error::Open {
                     partition: source.clone(),
@@ -387,7 +401,11 @@ impl Control {
     }
 
     /// The sealed epoch has come to its end.
-    async fn settle(&mut self, outcome: Result<Outcome, tokio::task::JoinError>, consumer: &mut dyn Consumer) -> Result<(), Error> {
+    async fn settle(
+        &mut self,
+        outcome: Result<Outcome, tokio::task::JoinError>,
+        consumer: &mut dyn Consumer,
+    ) -> Result<(), Error> {
         match outcome {
             Ok(Outcome::Empty) => {
                 if self.unpublished {
@@ -475,7 +493,10 @@ impl Control {
                 tracing::warn!(%partition, stage = trap.stage, reason = trap.reason, blame, "a stateful module trapped: back to the ledger's state");
                 let isolated = trap.blame != Blame::Nobody;
                 if self.poison.entry(partition).or_default().note(&trap.stage, &trap.reason, &trap.blame) {
-                    let problem = format!("it keeps failing with no message to blame ({}): rows pass it by until the worker restarts", trap.reason);
+                    let problem = format!(
+                        "it keeps failing with no message to blame ({}): rows pass it by until the worker restarts",
+                        trap.reason
+                    );
                     self.shared.health.problem(&format!("stage {}", trap.stage), problem);
                 }
                 if isolated {

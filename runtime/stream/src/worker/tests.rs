@@ -207,7 +207,8 @@ async fn rows_that_a_module_holds_back_go_on_when_it_lets_them_go() {
     let running = rig.start(&["parker", "picky"]).await;
     running.worker.flush().await.unwrap();
     assert_eq!(lines(&running.tables).await, ["a", "c", "d"]);
-    let figure = |name: &str, stage: &str| running.metric(&format!("weft_stage_rows_{name}_total{{stage=\"logs.{stage}\""));
+    let figure =
+        |name: &str, stage: &str| running.metric(&format!("weft_stage_rows_{name}_total{{stage=\"logs.{stage}\""));
     assert_eq!((figure("in", "parker"), figure("out", "parker"), figure("dropped", "parker")), (4.0, 3.0, 1.0));
     assert_eq!((figure("in", "picky"), figure("out", "picky")), (3.0, 3.0));
     running.stop().await;
@@ -253,14 +254,18 @@ async fn a_worker_that_lost_its_partitions_is_fenced_off_and_doubles_nothing() {
 async fn while_the_store_fails_reading_stops_and_nothing_is_lost() {
     let rig = Rig::new();
     let store = FaultStore::new(Arc::new(object_store::memory::InMemory::new()));
-    let tables = Tables::open_store(Arc::<FaultStore>::clone(&store), weft_table::Config::default(), SystemClock::shared()).await.unwrap();
+    let tables =
+        Tables::open_store(Arc::<FaultStore>::clone(&store), weft_table::Config::default(), SystemClock::shared())
+            .await
+            .unwrap();
     let small = Config { epoch_bytes: 20_000, hot_bytes: 60_000, read_records: 10, ..config() };
     let running = rig.start_with(&[], tables.clone(), small, Failpoints::default()).await;
     rig.append(numbered(0..2)).await;
     running.worker.flush().await.unwrap();
     store.set_unavailable(true);
     rig.append(numbered(2..2000)).await;
-    until("it says so", async || running.worker.health().problems.iter().any(|problem| problem.starts_with("store"))).await;
+    until("it says so", async || running.worker.health().problems.iter().any(|problem| problem.starts_with("store")))
+        .await;
     until("reading stops", async || tables.hot().bytes() >= 60_000).await;
     let stopped_at = tables.hot().bytes();
     tokio::time::sleep(Duration::from_millis(150)).await;
@@ -363,7 +368,8 @@ fn spans(traces: std::ops::Range<u8>) -> Vec<u8> {
             "startTimeUnixNano": "1700000000000000000", "endTimeUnixNano": "1700000002000000000",
         })
     });
-    let body = serde_json::json!({"resourceSpans": [{"resource": {}, "scopeSpans": [{"spans": spans.collect::<Vec<_>>()}]}]});
+    let body =
+        serde_json::json!({"resourceSpans": [{"resource": {}, "scopeSpans": [{"spans": spans.collect::<Vec<_>>()}]}]});
     body.to_string().into_bytes()
 }
 
@@ -391,7 +397,10 @@ epoch: {interval: 1h}
         assert_eq!(all().await, 40, "after dying at '{step}'");
         assert_eq!(letters(&second.tables, dead_letters::STAGE).await, ["decode"]);
         let written = async |partition| rig.log.bounds(&TopicPartition::new("out", partition)).await.unwrap().1;
-        assert!(written(0).await > 0 && written(1).await > 0 && written(2).await > 0, "every partition has some traces");
+        assert!(
+            written(0).await > 0 && written(1).await > 0 && written(2).await > 0,
+            "every partition has some traces"
+        );
         second.stop().await;
     }
 }
@@ -450,10 +459,14 @@ async fn the_default_topology_s_own_modules_count_every_span_through_a_crash() {
     let topology = || weft_topology::Topology::default_topology(&weft_topology::Host::default()).unwrap();
     let first = rig.start_real(topology(), config.clone()).await;
     rig.log.append(vec![NewRecord::new("otlp_spans", spans(0..30)).to_partition(0)]).await.unwrap();
-    rig.log.append(vec![NewRecord::new("otlp_logs", crate::fixtures::message(&["{\"level\":\"warn\"}", "plain"]))]).await.unwrap();
+    rig.log
+        .append(vec![NewRecord::new("otlp_logs", crate::fixtures::message(&["{\"level\":\"warn\"}", "plain"]))])
+        .await
+        .unwrap();
     first.worker.flush().await.unwrap();
     rig.log.append(vec![NewRecord::new("otlp_spans", spans(30..50)).to_partition(0)]).await.unwrap();
-    let stored = async |tables: &Tables| rows(tables, Table::Spans).await.iter().map(|rows| rows.num_rows()).sum::<usize>();
+    let stored =
+        async |tables: &Tables| rows(tables, Table::Spans).await.iter().map(|rows| rows.num_rows()).sum::<usize>();
     until("the rest is hot", async || stored(&first.tables).await == 50).await;
     first.worker.kill().await;
 
@@ -475,7 +488,10 @@ async fn the_fabric_topology_s_own_modules_sample_but_count_before() {
     let topology = weft_topology::Topology::parse("fabric", &fabric, &weft_topology::Host::default()).unwrap();
     let running = rig.start_real(topology, Config { modules: folder, ..config() }).await;
     rig.log.append(vec![NewRecord::new("otlp_spans", spans(0..200)).to_partition(0)]).await.unwrap();
-    until("the spans are counted", async || metrics(&running.tables).await.get("traces_spanmetrics_calls_total") == Some(&200.0)).await;
+    until("the spans are counted", async || {
+        metrics(&running.tables).await.get("traces_spanmetrics_calls_total") == Some(&200.0)
+    })
+    .await;
     running.worker.flush().await.unwrap();
     let dropped = async || running.metric("weft_stage_rows_dropped_total{stage=\"spans.");
     let deferred = async || running.metric("weft_stage_rows_deferred{stage=\"spans.tail\"");
