@@ -132,3 +132,25 @@ async fn what_a_query_may_not_be_is_refused() {
     assert!(matches!(error, Error::Pipeline { .. }), "{error:?}");
     assert!(instant(r#"sum(count_over_time({app="api"} | json [5m]))"#).await.is_ok(), "no label is needed, so no line is parsed");
 }
+
+#[tokio::test]
+async fn committed_rows_answer_as_hot_ones_do() {
+    let (hot, committed) = (store().await, store().await);
+    committed.commit().await;
+    let options = Options::default();
+    for query in [
+        r#"{namespace="production"}"#,
+        r#"{service_name="api"} | json | duration > 1000"#,
+        r#"{app=~"web|api"} |~ "GET|error" != "404""#,
+        r#"rate({app="api"} |= "error" [5m])"#,
+        r#"sum by (status_code) (rate({app="api"} | json | __error__="" [5m]))"#,
+        r#"quantile_over_time(0.99, {app="api"} | json | __error__="" | unwrap response_time [5m]) by (app)"#,
+    ] {
+        let (start, end) = (BASE, BASE + 60 * SECOND);
+        let expected = hot.engine.range(query, start, end, 15 * SECOND, &options).await.unwrap();
+        let got = committed.engine.range(query, start, end, 15 * SECOND, &options).await.unwrap();
+        assert_eq!(got.value, expected.value, "{query}");
+    }
+    let (start, end) = (BASE, BASE + 60 * SECOND);
+    assert_eq!(committed.engine.labels(None, start, end).await.unwrap(), ["app", "namespace", "service_name"]);
+}
