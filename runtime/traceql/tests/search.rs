@@ -164,3 +164,26 @@ async fn an_operation_that_fails_on_the_data_is_the_querys_fault() {
     assert!(matches!(error, Error::Execution(_)), "{error:?}");
     assert_eq!(error.kind(), weft_model::ErrorKind::Reject);
 }
+
+#[tokio::test]
+async fn committed_rows_answer_as_hot_ones_do() {
+    let (hot, committed) = (store().await, store().await);
+    committed.commit().await;
+    for query in [
+        "{}",
+        "{status=error}",
+        r#"{resource.service.name="api" && name="GET /users"}"#,
+        "{duration > 1s}",
+        r#"{resource.service.name="api"} | by(span.http.method) | avg(duration) > 500ms"#,
+        r#"{kind = server} > {.tags = "a"}"#,
+        "{span.http.status_code >= 0 || event:name = \"x\" || link:traceID = \"y\"}",
+    ] {
+        let expected = hot.engine.search(query, &ALL).await.unwrap();
+        let got = committed.engine.search(query, &ALL).await.unwrap();
+        assert_eq!(got.traces, expected.traces, "{query}");
+    }
+    let trace = committed.engine.trace_by_id(&store::trace_id(1), None).await.unwrap().unwrap();
+    assert_eq!(trace.num_rows(), 2);
+    let wrong_time = committed.engine.trace_by_id(&store::trace_id(1), Some((0, 1))).await.unwrap();
+    assert!(wrong_time.is_none());
+}

@@ -6,6 +6,7 @@ use arrow::datatypes::DataType;
 use object_store::memory::InMemory;
 use std::sync::Arc;
 use weft_env::clock::ManualClock;
+use weft_ledger::{Advance, Proposed};
 use weft_model::attributes::TypedMapBuilder;
 use weft_model::{Epoch, Table, spans};
 use weft_table::Tables;
@@ -78,6 +79,18 @@ impl Store {
         let epoch = Epoch { worker: "0123456789abcdef0123456789abcdef".into(), sequence: 1 };
         tables.hot().begin(&epoch);
         Self { engine: Engine::new(query, Config::default()), tables, epoch }
+    }
+
+    /// Makes the hot rows files of the table.
+    #[allow(dead_code, reason = "not every test that shares this commits")]
+    pub(crate) async fn commit(&self) {
+        let batches = self.tables.hot().batches(&self.epoch);
+        let files = self.tables.write_epoch(&self.epoch, batches, &[]).await.unwrap();
+        let advance = Advance { topic: "t".into(), partition: 0, from: 0, to: 1, after: 0 };
+        let proposed = Proposed { epoch: self.epoch.clone(), partitions: vec![advance], files, snapshots: vec![] };
+        self.tables.commit(&proposed).await.unwrap();
+        self.tables.publish().await.unwrap();
+        self.tables.hot().discard(&self.epoch);
     }
 
     pub(crate) fn load(&self, all: &[Span]) {
