@@ -40,7 +40,11 @@ static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
     folder
 });
 
-static ENGINE: LazyLock<Engine> = LazyLock::new(|| Engine::new(Config { instances: 32, ..Config::default() }).unwrap());
+/// Compiled code is kept between runs: compiling is most of what these tests take.
+static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
+    let cache_dir = Some(FOLDER.join("compiled"));
+    Engine::new(Config { instances: 32, cache_dir, ..Config::default() }).unwrap()
+});
 
 fn instance(name: &str, config: &str) -> Instance {
     let module = ENGINE.load(&FOLDER.join(format!("{name}.wasm"))).unwrap();
