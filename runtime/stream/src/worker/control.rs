@@ -434,8 +434,17 @@ impl Control {
             }
         }
         for answer in self.waiting_sealed.drain(..) {
-            // Whoever asked may have given up.
-            let _ = answer.send(());
+            if self.unpublished {
+                // The next epoch, empty or not, publishes this one too.
+                let requests = self.requests.clone();
+                tokio::spawn(async move {
+                    tokio::time::sleep(FIRST_WAIT).await;
+                    let _ = requests.send(Request::Flush(answer));
+                });
+            } else {
+                // Whoever asked may have given up.
+                let _ = answer.send(());
+            }
         }
         Ok(())
     }

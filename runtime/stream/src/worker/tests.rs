@@ -279,6 +279,32 @@ async fn while_the_store_fails_reading_stops_and_nothing_is_lost() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_flush_waits_until_the_tables_have_the_rows() {
+    use weft_table::fault::{Fault, Operation, Rule};
+    let rig = Rig::new();
+    let memory: Arc<dyn object_store::ObjectStore> = Arc::new(object_store::memory::InMemory::new());
+    let store = FaultStore::new(Arc::clone(&memory));
+    let open =
+        async |store| Tables::open_store(store, weft_table::Config::default(), SystemClock::shared()).await.unwrap();
+    let running =
+        rig.start_with(&[], open(Arc::<FaultStore>::clone(&store)).await, config(), Failpoints::default()).await;
+    store.inject(Rule {
+        operation: Operation::Put,
+        path: "_delta_log".to_owned(),
+        skip: 0,
+        times: 3,
+        fault: Fault::Fail,
+    });
+    rig.append(numbered(0..4)).await;
+    running.worker.flush().await.unwrap();
+    let view = open(memory).await.view(Table::Logs).await.unwrap();
+    assert_eq!(view.files.iter().map(|file| file.rows).sum::<u64>(), 4);
+    assert!(running.metric("weft_store_failures_total") >= 1.0);
+    assert!(running.worker.health().ready, "{:?}", running.worker.health());
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn empty_epochs_write_nothing() {
     let rig = Rig::new();
     let running = rig.start(&["counter", "parker"]).await;
