@@ -10,7 +10,7 @@ use datafusion::arrow::datatypes::{Int32Type, Int64Type};
 use datafusion::common::{Result, exec_err};
 use datafusion::logical_expr::{Expr, col};
 use std::fmt::Write;
-use weft_model::logs;
+use weft_model::{attributes, logs};
 use weft_query::functions::attr::Typed;
 
 /// Columns that every query reads, in the order of the function's arguments.
@@ -48,10 +48,30 @@ pub(crate) struct Lines<'a> {
     metadata: Option<Metadata<'a>>,
 }
 
+/// A typed map, and its strings to borrow from.
+struct Attributes<'a> {
+    typed: Typed<'a>,
+    strings: &'a StringArray,
+}
+
+impl<'a> Attributes<'a> {
+    fn of(array: &'a ArrayRef) -> Option<Self> {
+        let values = array.as_map_opt()?.values().as_struct_opt()?;
+        Some(Self { typed: Typed::of(array)?, strings: values.column_by_name(attributes::STRING)?.as_string_opt()? })
+    }
+}
+
+/// Buffers that [`Lines::fill`] uses for what isn't stored as it is needed.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    name: String,
+    value: String,
+}
+
 struct Metadata<'a> {
-    attributes: Typed<'a>,
-    resource: Typed<'a>,
-    scope: Typed<'a>,
+    attributes: Attributes<'a>,
+    resource: Attributes<'a>,
+    scope: Attributes<'a>,
     texts: [(&'static str, &'a StringArray); 4],
     ids: [(&'static str, &'a BinaryArray); 2],
     numbers: [(&'static str, &'a Int32Array); 3],
@@ -73,9 +93,9 @@ impl<'a> Lines<'a> {
             [] => None,
             [attributes, resource, scope, scope_name, scope_version, severity, event, trace, span, number, flags, dropped, observed] => {
                 Some(Metadata {
-                    attributes: Typed::of(attributes)?,
-                    resource: Typed::of(resource)?,
-                    scope: Typed::of(scope)?,
+                    attributes: Attributes::of(attributes)?,
+                    resource: Attributes::of(resource)?,
+                    scope: Attributes::of(scope)?,
                     texts: [
                         (logs::SCOPE_NAME, scope_name.as_string_opt()?),
                         (logs::SCOPE_VERSION, scope_version.as_string_opt()?),
@@ -116,7 +136,7 @@ impl<'a> Lines<'a> {
     }
 
     /// Fills `row` with line `at`.
-    pub(crate) fn fill(&self, at: usize, row: &mut Row<'a>) {
+    pub(crate) fn fill(&self, at: usize, row: &mut Row<'a>, scratch: &mut Scratch) {
         row.reset(self.body(at), self.time(at));
         let offsets = self.stream.value_offsets();
         #[allow(clippy::cast_sign_loss, reason = "offsets of an array are not negative")]
@@ -124,16 +144,16 @@ impl<'a> Lines<'a> {
             row.stream_label(self.stream_names.value(entry), self.stream_values.value(entry));
         }
         if let Some(metadata) = &self.metadata {
-            metadata.fill(at, self.time(at), row);
+            metadata.fill(at, self.time(at), row, scratch);
         }
     }
 }
 
 impl<'a> Metadata<'a> {
-    fn fill(&self, at: usize, time: i64, row: &mut Row<'a>) {
-        typed(&self.attributes, at, row, false);
-        typed(&self.resource, at, row, true);
-        typed(&self.scope, at, row, false);
+    fn fill(&self, at: usize, time: i64, row: &mut Row<'a>, scratch: &mut Scratch) {
+        typed(&self.attributes, at, row, false, scratch);
+        typed(&self.resource, at, row, true, scratch);
+        typed(&self.scope, at, row, false, scratch);
         for (name, column) in &self.texts {
             if column.is_valid(at) && !column.value(at).is_empty() {
                 row.metadata(name, column.value(at));
@@ -165,26 +185,29 @@ impl<'a> Metadata<'a> {
 
 /// A map's entries as metadata, key-value lists flattened. `promoted`: what is a stream label already
 /// is left out.
-fn typed<'a>(map: &Typed<'a>, at: usize, row: &mut Row<'a>, promoted: bool) {
-    for entry in map.entries(at) {
-        let key = map.key(entry);
+fn typed<'a>(map: &Attributes<'a>, at: usize, row: &mut Row<'a>, promoted: bool, scratch: &mut Scratch) {
+    for entry in map.typed.entries(at) {
+        let key = map.typed.key(entry);
         let valid = !key.starts_with(|c: char| c.is_ascii_digit()) && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-        let mut name = String::new();
-        if !valid {
-            sanitize(key, &mut name);
-        }
-        let name = if valid { key } else { name.as_str() };
-        if promoted && row.has_stream_label(name) {
+        if valid && map.strings.is_valid(entry) {
+            if !(promoted && row.has_stream_label(key)) {
+                row.metadata(key, map.strings.value(entry));
+            }
             continue;
         }
-        let mut value = String::new();
-        if !map.write(entry, &mut value) {
+        scratch.name.clear();
+        scratch.value.clear();
+        sanitize(key, &mut scratch.name);
+        if promoted && row.has_stream_label(&scratch.name) {
             continue;
         }
-        if value.starts_with('{') && Reader::new(&value).value(0).is_ok() && map.is_json(entry) {
-            flatten(name, &value, row, 0);
+        if !map.typed.write(entry, &mut scratch.value) {
+            continue;
+        }
+        if map.typed.is_json(entry) && scratch.value.starts_with('{') {
+            flatten(&scratch.name, &scratch.value, row, 0);
         } else {
-            row.made_metadata(name, |out| out.push_str(&value));
+            row.made_metadata(&scratch.name, |out| out.push_str(&scratch.value));
         }
     }
 }

@@ -6,7 +6,7 @@
 //! the optimiser away: DataFusion copies filters on, and fields of, a function's result below the
 //! native filters (volatile or not), where the function would run on every row, several times.
 
-use super::lines::Lines;
+use super::lines::{Lines, Scratch};
 use crate::ast::{Grouping, Stage};
 use crate::stages::Pipeline;
 use crate::stages::row::{Category, ERROR, ERROR_DETAILS, Row};
@@ -220,9 +220,9 @@ fn entries(lines: &Lines<'_>, pipeline: &mut Pipeline, fields: Fields) -> Result
     let mut keys: [BinaryBuilder; 3] = std::array::from_fn(|_| BinaryBuilder::with_capacity(rows, rows * 64));
     let mut scratch: [Vec<u8>; 3] = std::array::from_fn(|_| Vec::with_capacity(256));
     let mut lengths = Vec::with_capacity(rows);
-    let mut row = Row::new();
+    let (mut row, mut buffers) = (Row::new(), Scratch::default());
     for at in 0..rows {
-        lines.fill(at, &mut row);
+        lines.fill(at, &mut row, &mut buffers);
         let kept = pipeline.run(&mut row).is_some();
         lengths.push(usize::from(kept));
         if !kept {
@@ -270,11 +270,11 @@ fn samples(
     let mut values = Float64Builder::with_capacity(rows);
     let mut lengths = Vec::with_capacity(rows);
     let mut key = Vec::with_capacity(256);
-    let mut row = Row::new();
+    let (mut row, mut buffers) = (Row::new(), Scratch::default());
     let unwrapped = pipeline.unwrapped().map(str::to_owned);
     for at in 0..rows {
         let value = if windows.of(lines.time(at)).is_some() {
-            lines.fill(at, &mut row);
+            lines.fill(at, &mut row, &mut buffers);
             pipeline.run(&mut row)
         } else {
             None

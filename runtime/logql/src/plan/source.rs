@@ -1,6 +1,7 @@
 //! Which rows of `logs` a query reads, as native filters that files, row groups and pages prune by.
 
 use crate::ast::{LineFilter, LineOp, LineOperand, MatchOp, Matcher, Stage};
+use crate::stages::line_filter::regex;
 use datafusion::functions::string::expr_fn::contains;
 use datafusion::logical_expr::{Expr, Operator, and, binary_expr, col, lit, or};
 use weft_model::logs;
@@ -70,13 +71,21 @@ fn line_filter(filter: &LineFilter) -> Option<Expr> {
         _ => None,
     });
     let any = operands.collect::<Option<Vec<Expr>>>()?.into_iter().reduce(or)?;
-    // A record without a body is an empty line: no filter but a negative one keeps it, unless an
-    // expression matches the empty text, which the pipeline has to decide.
+    // A record without a body is an empty line.
     if filter.negated {
-        return Some(any.is_not_true());
+        return Some(if matches_empty(filter) { and(any.is_not_true(), col(logs::BODY).is_not_null()) } else { any.is_not_true() });
     }
-    if filter.op == LineOp::Regex {
+    if matches_empty(filter) {
         return Some(or(any, col(logs::BODY).is_null()));
     }
     Some(any)
+}
+
+/// Whether the filter's operands match an empty line.
+fn matches_empty(filter: &LineFilter) -> bool {
+    filter.operands.iter().any(|operand| match (operand, filter.op) {
+        (LineOperand::Text(text), LineOp::Contains) => text.is_empty(),
+        (LineOperand::Text(text), LineOp::Regex) => regex(text).is_ok_and(|regex| regex.is_match("")),
+        _ => false,
+    })
 }
