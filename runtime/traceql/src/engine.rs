@@ -91,7 +91,7 @@ impl Engine {
         let session = self.query.session();
         let range = (search.start_ns, search.end_ns);
         let margin = self.margin();
-        let ids = candidates::candidates(&session, &pipeline, range, margin).await?;
+        let ids = candidates::candidates(&session, &pipeline, range, margin, search.limit).await?;
         let columns: BTreeSet<&'static str> = compiled.fields().into_iter().flat_map(columns_of).copied().collect();
         let wide = (range.0.saturating_sub(margin), range.1.saturating_add(margin));
         let mut answer = SearchAnswer { traces: Vec::new(), stats: Stats::default() };

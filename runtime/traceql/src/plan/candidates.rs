@@ -3,7 +3,8 @@
 
 use super::predicate::{predicate, weaken};
 use super::{plan_error, unexpected_types};
-use crate::ast::{Pipeline, Spanset, SpansetOp, Stage, StructuralKind};
+use crate::answer::Value;
+use crate::ast::{self, Pipeline, Spanset, SpansetOp, Stage, StructuralKind};
 use crate::error::Error;
 use datafusion::arrow::array::AsArray;
 use datafusion::functions_aggregate::bool_and_or::bool_or;
@@ -104,12 +105,24 @@ pub(crate) fn overlapping(start: i64, end: i64, margin: i64) -> Expr {
     )
 }
 
-/// Ids of candidate traces, those with the newest matching span first.
+/// Whether every candidate matches: a single filter that spans by themselves can tell.
+fn exact(pipeline: &Pipeline) -> bool {
+    match pipeline.stages.as_slice() {
+        [Stage::Spanset(Spanset::Filter(filter))] => {
+            weaken(filter).as_ref() == Some(filter) || *filter == ast::Expr::Static(Value::Bool(true))
+        }
+        _ => false,
+    }
+}
+
+/// Ids of candidate traces, those with the newest matching span first; no more than `limit` when that
+/// many are sure to match.
 pub(crate) async fn candidates(
     session: &Session,
     pipeline: &Pipeline,
     (start, end): (i64, i64),
     margin: i64,
+    limit: usize,
 ) -> Result<Vec<Vec<u8>>, Error> {
     let mut conditions = Conditions::default();
     let formula = conditions.pipeline(pipeline)?;
@@ -134,7 +147,8 @@ pub(crate) async fn candidates(
         } else {
             plan.aggregate(vec![col(spans::TRACE_ID)], vec![latest()])?
         };
-        plan.sort(vec![ident("latest").sort(false, false)])?.project(vec![col(spans::TRACE_ID)])?.build()
+        let limit = exact(pipeline).then_some(limit);
+        plan.sort_with_limit(vec![ident("latest").sort(false, false)], limit)?.project(vec![col(spans::TRACE_ID)])?.build()
     };
     let plan = build().map_err(plan_error)?;
     let batches = session.collect(session.frame(plan)).await?;
