@@ -136,7 +136,7 @@ async fn only_committed_transactions_are_read_and_their_markers_leave_gaps_that_
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reading_from_an_offset_that_retention_deleted_starts_at_the_first_record_kept() {
     let Some(broker) = Broker::start() else { return };
-    let log = KafkaLog::connect(KafkaConfig { offset_reset: OffsetReset::Error, ..config(&broker) }).await.unwrap();
+    let log = KafkaLog::connect(config(&broker)).await.unwrap();
     log.ensure_topic("t", 1).await.unwrap();
     log.append(numbered(0..100)).await.unwrap();
     let admin: AdminClient<DefaultClientContext> =
@@ -148,6 +148,15 @@ async fn reading_from_an_offset_that_retention_deleted_starts_at_the_first_recor
     let mut consumer = join(&log).await;
     let mut reader = consumer.open(&tp(), 10).await.unwrap();
     assert_eq!(numbers(&read(reader.as_mut(), 60).await), (40..100).collect::<Vec<_>>());
+    drop((consumer, reader));
+
+    // Who would rather stop is told; a partition never read before is no such case.
+    let log = KafkaLog::connect(KafkaConfig { offset_reset: OffsetReset::Error, ..config(&broker) }).await.unwrap();
+    let mut consumer = join(&log).await;
+    let error = consumer.open(&tp(), 10).await.err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+    let mut reader = consumer.open(&tp(), 0).await.unwrap();
+    assert_eq!(read(reader.as_mut(), 60).await.len(), 60);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

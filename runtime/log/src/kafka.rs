@@ -45,20 +45,11 @@ pub enum OffsetReset {
     /// At the first record kept: what was deleted unread is lost, the rest is not.
     #[default]
     Earliest,
-    /// At the next record to be written.
+    /// At the next record to be written, if it shows when a partition is opened; a reader that is
+    /// overtaken by the deletion goes on at the first record kept.
     Latest,
     /// Nowhere: reading ends with an error of kind `Corrupt`.
     Error,
-}
-
-impl OffsetReset {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Earliest => "earliest",
-            Self::Latest => "latest",
-            Self::Error => "error",
-        }
-    }
 }
 
 /// Settings of the connection to Apache Kafka.

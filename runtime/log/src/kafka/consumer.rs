@@ -32,9 +32,9 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, timeout_at};
 use weft_model::{Offset, TopicPartition};
 
-use super::KafkaConfig;
 use super::client::{self, Watch};
 use super::failure::explain;
+use super::{KafkaConfig, OffsetReset};
 use crate::header_names::Names;
 use crate::{Assignment, Consumer, Error, PartitionReader, Record};
 
@@ -115,9 +115,13 @@ impl ConsumerContext for Group {
 
 impl Group {
     fn assign(&self, consumer: &Client, partitions: &mut TopicPartitionList) -> KafkaResult<()> {
-        // Any position will do until the partition is opened; at the end there is nothing to fetch
-        // in the moment before the pause.
-        partitions.set_all_offsets(KafkaOffset::End)?;
+        // Paused before and after: before, so that nothing is fetched in between; after, because
+        // a partition not known yet can't be paused before.
+        let _ = consumer.pause(&partitions.clone());
+        // Any position will do until the partition is opened, but it must not be a logical one
+        // (the end, the committed one): librdkafka looks those up, and when a seek comes in
+        // between it looks them up *again*, half a second after the seek, and goes there.
+        partitions.set_all_offsets(KafkaOffset::Offset(0))?;
         match consumer.rebalance_protocol() {
             RebalanceProtocol::Cooperative => consumer.incremental_assign(partitions)?,
             _ => consumer.assign(partitions)?,
@@ -170,6 +174,7 @@ pub(super) struct KafkaConsumer {
     changes: mpsc::UnboundedReceiver<Result<Assignment, Error>>,
     stop: Arc<AtomicBool>,
     stopped: Mutex<sync_mpsc::Receiver<()>>,
+    reset: OffsetReset,
     timeout: Duration,
 }
 
@@ -196,7 +201,7 @@ impl KafkaConsumer {
             .set("group.id", group)
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
-            .set("auto.offset.reset", config.offset_reset.as_str())
+            .set("auto.offset.reset", if config.offset_reset == OffsetReset::Error { "error" } else { "earliest" })
             .set("isolation.level", "read_committed")
             .set("partition.assignment.strategy", "cooperative-sticky")
             .set("allow.auto.create.topics", "false");
@@ -224,7 +229,15 @@ impl KafkaConsumer {
             })
             .map_err(|error| Error::Unavailable(format!("no thread for the consumer group: {error}")))?;
         let timeout = Duration::from_millis(config.timeout_ms.into());
-        Ok(Self { client: Some(client), held, changes, stop, stopped: Mutex::new(stopped), timeout })
+        Ok(Self {
+            client: Some(client),
+            held,
+            changes,
+            stop,
+            stopped: Mutex::new(stopped),
+            reset: config.offset_reset,
+            timeout,
+        })
     }
 
     fn client(&self) -> Result<&Arc<Client>, Error> {
@@ -289,8 +302,8 @@ impl Consumer for KafkaConsumer {
 
     async fn open(&mut self, tp: &TopicPartition, from: Offset) -> Result<Box<dyn PartitionReader>, Error> {
         let slot = self.held.slots.lock().get(tp).map(Arc::clone).ok_or_else(|| Error::NotAssigned(tp.clone()))?;
-        let (client, timeout) = (Arc::clone(self.client()?), self.timeout);
-        let open = move || Reader::open(&client, slot, from, timeout);
+        let (client, reset, timeout) = (Arc::clone(self.client()?), self.reset, self.timeout);
+        let open = move || Reader::open(&client, slot, from, reset, timeout);
         let reader = tokio::task::spawn_blocking(open).await.map_err(|_| Error::Closed)??;
         Ok(Box::new(reader))
     }
@@ -326,14 +339,20 @@ struct Reader {
 }
 
 impl Reader {
-    fn open(client: &Arc<Client>, slot: Arc<Slot>, from: Offset, timeout: Duration) -> Result<Self, Error> {
+    fn open(
+        client: &Arc<Client>,
+        slot: Arc<Slot>,
+        from: Offset,
+        reset: OffsetReset,
+        timeout: Duration,
+    ) -> Result<Self, Error> {
         let tp = slot.tp.clone();
         let failed = |error: KafkaError| explain(&format!("opening {tp}"), &error);
         let (first, end) = client::watermarks(client, &tp, timeout).map_err(failed)?;
         if from > end {
             return Err(Error::BeyondEnd { tp, from, end });
         }
-        let position = from.max(first);
+        let position = if from < first { deleted(&tp, from, (first, end), reset)? } else { from };
         let mut list = TopicPartitionList::with_capacity(1);
         list.add_partition(&tp.topic, tp.partition);
 
@@ -405,6 +424,28 @@ impl Reader {
         self.next = after;
         Ok(records)
     }
+}
+
+/// Where to start when Kafka has deleted what comes after `from`. A partition that was never read
+/// starts wherever Kafka does.
+fn deleted(
+    tp: &TopicPartition,
+    from: Offset,
+    (first, end): (Offset, Offset),
+    reset: OffsetReset,
+) -> Result<Offset, Error> {
+    let position = match reset {
+        _ if from <= 0 => return Ok(first),
+        OffsetReset::Earliest => first,
+        OffsetReset::Latest => end,
+        OffsetReset::Error => {
+            let reason =
+                format!("processing had reached offset {from}, and Kafka has deleted all below {first} unread");
+            return Err(Error::Corrupt { place: tp.to_string(), reason });
+        }
+    };
+    tracing::error!(%tp, from, first, position, "Kafka's retention deleted records before they were read; going on without them");
+    Ok(position)
 }
 
 /// Seeks once librdkafka has started on the partition, which it does a moment after it was assigned.

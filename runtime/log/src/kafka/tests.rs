@@ -175,6 +175,31 @@ async fn failing_fetches_delay_records_and_lose_none() {
 }
 
 #[tokio::test]
+async fn every_partition_of_a_fresh_assignment_is_read_from_where_it_was_opened() {
+    let mock = Mock::start();
+    mock.create("t", 12);
+    let log = KafkaLog::connect(mock.config()).await.unwrap();
+    let request = (0..12 * 20).map(|number| NewRecord::new("t", vec![number as u8]).to_partition(number % 12));
+    log.append(request.collect()).await.unwrap();
+    // Slow enough that what the assignment began is still under way when the partitions are opened.
+    mock.with(|cluster| cluster.broker_round_trip_time(-1, Duration::from_millis(40)).unwrap());
+    for round in 0..2 {
+        let mut consumer = log.consume(&format!("group-{round}"), &["t".to_owned()]).await.unwrap();
+        for tp in consumer.assignment().await.unwrap().added {
+            let mut reader = consumer.open(&tp, 5).await.unwrap();
+            let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+            let mut found = Vec::new();
+            while found.len() < 15 {
+                assert!(tokio::time::Instant::now() < deadline, "{tp}: {found:?}");
+                let records = reader.read(100, 1 << 20, Duration::from_millis(200)).await.unwrap();
+                found.extend(records.iter().map(|record| record.offset));
+            }
+            assert_eq!(found, (5..20).collect::<Vec<_>>(), "{tp}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn properties_are_passed_on_and_those_of_weft_are_kept() {
     let mock = Mock::start();
     let connect = |name: &str, value: &str| {
