@@ -90,6 +90,8 @@ async fn operators_nest_without_losing_themselves() {
     assert_eq!(ask(&store, "---up{instance='a'}").await[0].1, -1.0);
     assert_eq!(ask(&store, "sum_over_time(minute(up{instance='a'} * 120)[1m:10s])").await[0].1, 12.0);
     assert_eq!(ask(&store, "abs(-abs(-up{instance='a'})) + 1").await[0].1, 2.0);
+    assert_eq!(ask(&store, "up{instance='a'} + 1 + 1 + 1 + 1").await[0].1, 5.0);
+    assert_eq!(ask(&store, "sqrt(sqrt(up{instance='a'} * 2 * 2 * 2 * 2))").await[0].1, 2.0);
 }
 
 #[tokio::test]

@@ -2,8 +2,8 @@
 //!
 //! The view is taken at the first scan and kept, so one query sees one state of the table however
 //! often it names it. Files are pruned here by their statistics; DataFusion's reader then prunes row
-//! groups, bloom filters and pages, and reads filter columns first. Filters stay above the scan too
-//! (`Inexact`): pruning only ever leaves out what can't match.
+//! groups, bloom filters and pages, and reads filter columns first: its optimizer moves the filters
+//! into the Parquet scan. They are declared `Inexact`, since pruning only leaves out what can't match.
 
 use crate::engine::STORE;
 use crate::pruning;
@@ -21,7 +21,6 @@ use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::expr_rewriter::unnormalize_col;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
-use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::union::UnionExec;
 use std::sync::Arc;
@@ -69,7 +68,6 @@ impl TableProvider {
         &self,
         state: &dyn Session,
         files: Vec<&FileInfo>,
-        predicate: Option<&Arc<dyn PhysicalExpr>>,
         projection: Option<&Vec<usize>>,
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
@@ -77,7 +75,7 @@ impl TableProvider {
         let runtime = state.runtime_env();
         let store = runtime.object_store(&url)?;
         let readers = CachedParquetFileReaderFactory::new(store, runtime.cache_manager.get_file_metadata_cache());
-        let mut source = ParquetSource::new(Arc::clone(&self.schema))
+        let source = ParquetSource::new(Arc::clone(&self.schema))
             .with_table_parquet_options(state.default_table_options().parquet)
             .with_pushdown_filters(true)
             .with_reorder_filters(true)
@@ -85,9 +83,6 @@ impl TableProvider {
             .with_bloom_filter_on_read(true)
             .with_metadata_size_hint(FOOTER_HINT)
             .with_parquet_file_reader_factory(Arc::new(readers));
-        if let Some(predicate) = predicate {
-            source = source.with_predicate(Arc::clone(predicate));
-        }
         let mut groups = vec![FileGroup::default(); state.config().target_partitions().clamp(1, files.len().max(1))];
         let count = groups.len();
         for (at, file) in files.into_iter().enumerate() {
@@ -140,10 +135,10 @@ impl datafusion::catalog::TableProvider for TableProvider {
         let hot = !view.hot.is_empty();
         match (hot, files.is_empty()) {
             (true, true) | (false, true) => self.scan_hot(&view.hot, projection, partitions),
-            (false, false) => self.scan_files(state, files, predicate.as_ref(), projection, limit),
+            (false, false) => self.scan_files(state, files, projection, limit),
             (true, false) => UnionExec::try_new(vec![
                 self.scan_hot(&view.hot, projection, partitions)?,
-                self.scan_files(state, files, predicate.as_ref(), projection, limit)?,
+                self.scan_files(state, files, projection, limit)?,
             ]),
         }
     }

@@ -27,13 +27,14 @@ pub fn prune<'a>(files: &'a [Arc<FileInfo>], predicate: Option<&Arc<dyn Physical
     }
 }
 
-/// A file's statistics in DataFusion's form: bounds, not exact values.
+/// A file's statistics in DataFusion's form. They are declared exact: DataFusion prunes by no others.
 pub fn statistics(file: &FileInfo, schema: &SchemaRef) -> Statistics {
     let columns = schema.fields().iter().map(|field| {
         let Some(range) = file.stats.columns.get(field.name()) else { return ColumnStatistics::new_unknown() };
         let bound = |value: &Option<Value>| {
             let value = value.as_ref().and_then(|value| scalar(value, field.data_type()));
-            value.map_or(Precision::Absent, Precision::Inexact)
+            // A cut text is below (or above) all values, so never both bounds of one value: as good as exact.
+            value.map_or(Precision::Absent, Precision::Exact)
         };
         ColumnStatistics {
             null_count: usize::try_from(range.nulls).map_or(Precision::Absent, Precision::Exact),

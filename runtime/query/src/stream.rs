@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
+use tokio::time::Sleep;
 
 /// Batches that may wait for a slow reader.
 const BUFFERED: usize = 2;
@@ -24,6 +25,9 @@ pub struct QueryStream {
     schema: SchemaRef,
     batches: mpsc::Receiver<Result<RecordBatch, Error>>,
     task: JoinHandle<()>,
+    /// The reader's own watch: a task that computes for long doesn't see its deadline in time.
+    deadline: Pin<Box<Sleep>>,
+    timeout: Duration,
     ended: bool,
 }
 
@@ -41,8 +45,12 @@ impl QueryStream {
                 let _ = late.send(Err(Error::Timeout(timeout))).await;
             }
         });
-        let mut stream = Self { schema: Arc::new(Schema::empty()), batches, task, ended: false };
-        match schema.await {
+        let mut stream = Self { schema: Arc::new(Schema::empty()), batches, task, deadline: Box::pin(tokio::time::sleep_until(deadline)), timeout, ended: false };
+        let schema = tokio::select! {
+            schema = schema => schema,
+            () = stream.deadline.as_mut() => return Err(Error::Timeout(timeout)),
+        };
+        match schema {
             Ok(Ok(schema)) => stream.schema = schema,
             Ok(Err(error)) => return Err(error),
             // The task ended before it had a plan: timed out, panicked, or its runtime stopped.
@@ -103,6 +111,11 @@ impl Stream for QueryStream {
                     Err(error) if error.is_cancelled() => Some(Err(Error::Cancelled)),
                     Err(error) => Some(Err(Error::Engine(error.to_string()))),
                 })
+            }
+            Poll::Pending if self.deadline.as_mut().poll(context).is_ready() => {
+                self.ended = true;
+                self.task.abort();
+                Poll::Ready(Some(Err(Error::Timeout(self.timeout))))
             }
             other => other,
         }

@@ -155,13 +155,13 @@ fn fraction(low: f64, high: f64, buckets: &mut Vec<Bucket>) -> f64 {
     if low >= high {
         return 0.0;
     }
-    let (low, high) = (rank_of(low, buckets, true).min(seen), rank_of(high, buckets, false).min(seen));
+    let (low, high) = (rank_of(low, buckets).min(seen), rank_of(high, buckets).min(seen));
     (high - low).max(0.0) / seen
 }
 
-/// How many observations lie below `value`, linear within a bucket. Of a bucket of infinite width none
-/// is counted: as seen from a lower bound all of it lies below, from an upper bound nothing.
-fn rank_of(value: f64, buckets: &[Bucket], lower_bound: bool) -> f64 {
+/// How many observations lie below `value`, linear within a bucket. In a bucket of infinite width all
+/// are taken to lie at its finite bound.
+fn rank_of(value: f64, buckets: &[Bucket]) -> f64 {
     let mut rank = 0.0;
     let mut lower = if buckets[0].bound > 0.0 { 0.0 } else { f64::NEG_INFINITY };
     for bucket in buckets {
@@ -169,8 +169,11 @@ fn rank_of(value: f64, buckets: &[Bucket], lower_bound: bool) -> f64 {
             return rank;
         }
         if bucket.bound > value {
-            if lower.is_infinite() || bucket.bound.is_infinite() {
-                return if lower_bound { bucket.count } else { rank };
+            if bucket.bound.is_infinite() {
+                return rank;
+            }
+            if lower.is_infinite() {
+                return bucket.count;
             }
             return rank + (bucket.count - rank) * (value - lower) / (bucket.bound - lower);
         }

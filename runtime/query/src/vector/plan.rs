@@ -9,8 +9,9 @@ use super::matching::{self, Cardinality, Matching, Operation};
 use super::{LABELS, TIMESTAMPS, VALUES, gather, histogram, select, steps};
 use crate::functions::maps::METRIC_NAME;
 use crate::functions::{label_key, label_sets};
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, Result, ScalarValue, UnnestOptions};
-use datafusion::logical_expr::{Expr, JoinType, LogicalPlan, LogicalPlanBuilder, ident, lit};
+use datafusion::logical_expr::{Expr, JoinType, LogicalPlan, LogicalPlanBuilder, Projection, ident, lit};
 use std::sync::Arc;
 use weft_model::attributes::LabelMapBuilder;
 use weft_model::metrics;
@@ -139,9 +140,31 @@ pub fn map_values(input: LogicalPlan, new_values: Expr) -> Result<LogicalPlan> {
 /// # Errors
 /// When the expressions don't fit the input.
 pub fn map(input: LogicalPlan, new_labels: Expr, new_values: Expr) -> Result<LogicalPlan> {
-    LogicalPlanBuilder::from(input)
-        .project([new_labels.alias(LABELS), new_values.alias(VALUES)])?
-        .build()
+    projected(input, [new_labels.alias(LABELS), new_values.alias(VALUES)])
+}
+
+/// A projection on a vector. DataFusion 55 removes a projection that reads the same as the one below it
+/// (`merge_consecutive_projections`), which turns `-(-x)` into `-x`: such two are made one here.
+fn projected(input: LogicalPlan, columns: [Expr; 2]) -> Result<LogicalPlan> {
+    let mut plan = LogicalPlanBuilder::from(input).project(columns)?.build()?;
+    loop {
+        let LogicalPlan::Projection(outer) = &plan else { return Ok(plan) };
+        let LogicalPlan::Projection(inner) = outer.input.as_ref() else { return Ok(plan) };
+        if outer.expr != inner.expr {
+            return Ok(plan);
+        }
+        let composed = outer.expr.iter().zip(outer.schema.fields()).map(|(expr, field)| {
+            let whole = expr.clone().transform_up(|node| match &node {
+                Expr::Column(column) => {
+                    let at = inner.schema.index_of_column(column)?;
+                    Ok(Transformed::yes(inner.expr[at].clone().unalias()))
+                }
+                _ => Ok(Transformed::no(node)),
+            })?;
+            Ok(whole.data.unalias().alias(field.name()))
+        });
+        plan = LogicalPlan::Projection(Projection::try_new(composed.collect::<Result<_>>()?, Arc::clone(&inner.input))?);
+    }
 }
 
 /// `labels` of each series replaced.
@@ -149,7 +172,7 @@ pub fn map(input: LogicalPlan, new_labels: Expr, new_values: Expr) -> Result<Log
 /// # Errors
 /// When the expression doesn't fit the input.
 pub fn map_labels(input: LogicalPlan, new_labels: Expr) -> Result<LogicalPlan> {
-    LogicalPlanBuilder::from(input).project([new_labels.alias(LABELS), values()])?.build()
+    projected(input, [new_labels.alias(LABELS), values()])
 }
 
 /// Labels without the metric's name.
