@@ -3,6 +3,7 @@
 use crate::config::Config;
 use crate::error::Error;
 use crate::session::Session;
+use crate::yielding::YieldInJoins;
 use crate::{functions, vector};
 use datafusion::execution::cache::cache_manager::CacheManagerConfig;
 use datafusion::execution::memory_pool::GreedyMemoryPool;
@@ -99,8 +100,12 @@ fn state(config: &Config, runtime: Arc<RuntimeEnv>) -> Result<SessionState, Erro
     options.execution.parquet.reorder_filters = true;
     options.execution.parquet.schema_force_view_types = false;
     options.sql_parser.map_string_types_to_utf8view = false;
-    let mut state =
-        SessionStateBuilder::new().with_config(session).with_runtime_env(runtime).with_default_features().build();
+    let mut state = SessionStateBuilder::new()
+        .with_config(session)
+        .with_runtime_env(runtime)
+        .with_default_features()
+        .with_physical_optimizer_rule(Arc::new(YieldInJoins))
+        .build();
     for function in functions::all().into_iter().chain(vector::scalar_functions()) {
         datafusion::logical_expr::registry::FunctionRegistry::register_udf(&mut state, function)?;
     }

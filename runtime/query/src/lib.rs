@@ -19,6 +19,7 @@ pub mod pruning;
 pub mod session;
 pub mod stream;
 pub mod vector;
+mod yielding;
 
 pub use config::Config;
 pub use engine::Engine;
