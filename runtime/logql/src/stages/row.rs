@@ -154,7 +154,8 @@ impl<'a> Row<'a> {
                         start..self.scratch.len()
                     }
                     Text::Scratch(range) => {
-                        self.scratch.extend_from_within(range.clone());
+                        let text = self.scratch[range.clone()].to_owned();
+                        self.scratch.push_str(&text);
                         start..self.scratch.len()
                     }
                 };

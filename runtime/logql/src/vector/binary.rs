@@ -95,14 +95,14 @@ fn set(op: BinaryOp, left: Vector, right: Vector, matching: &Matching, steps: us
     for series in &left.series {
         let members = rights.get(&signature(&series.labels, matching));
         let out = builder.values(series.labels.clone(), steps);
-        for step in 0..steps {
+        for (step, (slot, value)) in out.iter_mut().zip(&series.values).enumerate() {
             let kept = match op {
                 BinaryOp::Or => true,
                 BinaryOp::And => present(&right, members, step),
                 _ => !present(&right, members, step),
             };
             if kept {
-                out[step] = series.values[step];
+                *slot = *value;
             }
         }
     }
@@ -110,9 +110,9 @@ fn set(op: BinaryOp, left: Vector, right: Vector, matching: &Matching, steps: us
         for series in &right.series {
             let members = lefts.get(&signature(&series.labels, matching));
             let out = builder.values(series.labels.clone(), steps);
-            for step in 0..steps {
-                if out[step].is_none() && !present(&left, members, step) {
-                    out[step] = series.values[step];
+            for (step, (slot, value)) in out.iter_mut().zip(&series.values).enumerate() {
+                if slot.is_none() && !present(&left, members, step) {
+                    *slot = *value;
                 }
             }
         }

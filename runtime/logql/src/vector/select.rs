@@ -27,17 +27,18 @@ pub(crate) fn topk(vector: Vector, k: usize, grouping: &Grouping, largest: bool)
     }
     let steps = vector.series.first().map_or(0, |series| series.values.len());
     let mut kept: Vec<Vec<bool>> = vector.series.iter().map(|_| vec![false; steps]).collect();
-    let mut order = Vec::new();
+    let (mut order, mut ordered) = (Vec::new(), vec![false; vector.series.len()]);
     let mut groups: Vec<_> = groups.into_iter().collect();
     groups.sort_by(|a, b| a.0.cmp(&b.0));
     for (_, members) in groups {
+        #[allow(clippy::needless_range_loop, reason = "the step indexes other series as well")]
         for step in 0..steps {
             let mut present: Vec<usize> =
                 members.iter().copied().filter(|index| vector.series[*index].values[step].is_some()).collect();
             present.sort_by(by_value(&vector, step, !largest));
             for index in present.into_iter().take(k) {
                 kept[index][step] = true;
-                if !order.contains(&index) {
+                if !std::mem::replace(&mut ordered[index], true) {
                     order.push(index);
                 }
             }
