@@ -292,7 +292,8 @@ fn found(trace: &Trace<'_>, id: &[u8], sets: &[Set], compiled: &CompiledPipeline
     }
     FoundTrace {
         trace_id: id.to_vec(),
-        root_service_name: trace.root_service().map(str::to_owned),
+        // A root without a service is known to have none; a root that was not received is not.
+        root_service_name: trace.root_name().map(|_| trace.root_service().unwrap_or_default().to_owned()),
         root_trace_name: trace.root_name().map(str::to_owned),
         start_time_ns: trace.start,
         duration_ns: trace.duration,

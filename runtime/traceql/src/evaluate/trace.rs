@@ -3,6 +3,7 @@
 use super::columns::{SpanColumns, Val};
 use super::structural::Tree;
 use crate::ast::{Field, Intrinsic};
+use datafusion::arrow::array::Array;
 use std::borrow::Cow;
 
 /// The spans of one trace.
@@ -22,7 +23,7 @@ impl<'a> Trace<'a> {
         let ids = spans.iter().map(|&(batch, row)| {
             let columns = &batches[batch];
             let id = columns.span_id.map_or(&[][..], |ids| ids.value(row));
-            let parent = columns.parent_span_id.filter(|ids| datafusion::arrow::array::Array::is_valid(ids, row));
+            let parent = columns.parent_span_id.filter(|ids| ids.is_valid(row));
             (id, parent.map(|ids| ids.value(row)))
         });
         let tree = Tree::new(ids);

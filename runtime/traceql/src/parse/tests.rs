@@ -64,3 +64,21 @@ fn nil_compares_with_anything_that_may_be_absent() {
     assert!(check(&parse("{ name = nil }").unwrap()).is_err());
     let Spanset::Filter(Expr::Binary { op: Op::NotEqual, .. }) = spanset("{ name != nil }") else { panic!("not a comparison") };
 }
+
+/// Every prefix and suffix of `text`, and `text` with each character replaced or doubled.
+fn mutations(text: &str) -> impl Iterator<Item = String> + '_ {
+    text.char_indices().flat_map(move |(at, c)| {
+        let (before, after) = (&text[..at], &text[at + c.len_utf8()..]);
+        let replaced = ["\"", "`", "{", "}", "(", "|", "\\", "é", "0x", "."].map(|other| format!("{before}{other}{after}"));
+        [before.to_owned(), text[at..].to_owned(), format!("{before}{c}{c}{after}")].into_iter().chain(replaced)
+    })
+}
+
+#[test]
+fn mangled_queries_parse_or_fail_but_never_crash() {
+    let query = r#"({ span."é \"x".y =~ "a|b" && !(-.z ^ 2 >= 1.5s) || trace:id = `0é` } &>> { status = error } | by(.a) | avg(duration) > 1h30m | select(.b, name)) ~ {} | quantile_over_time(duration, 0.5) by (resource.service.name) | topk(3) > 1 with(sample=0.1) // é"#;
+    for mangled in mutations(query) {
+        let _either = parse(&mangled).and_then(|query| check(&query));
+        let _either = parse_field(&mangled);
+    }
+}
