@@ -27,15 +27,15 @@ build: setup modules
 	$(CARGO) build --release -p weft
 
 modules:
-	CARGO_TARGET_DIR=$(TARGET) guest-sdk/build
+	guest-sdk/build
 
 setup:
 	.ci/setup build
 
 test:
 	.ci/setup test
-	CARGO_TARGET_DIR=$(TARGET) guest-sdk/build
-	$(CARGO) build -p weft
+	guest-sdk/build
+	$(CARGO) build --workspace --all-targets
 	$(CARGO) test --workspace
 
 fmt:

@@ -54,7 +54,7 @@ pipelines:
     stages:
       - name: team
         module: my-team
-        config: { actions: [ { key: span.team, value: observability, action: insert } ] }
+        config: { actions: [ { key: team, value: observability, action: insert } ] }
 "#,
     )
     .unwrap();

@@ -24,10 +24,10 @@ for table in ("spans", "logs", "metrics"):
     counts = {"deltalake": arrow.num_rows, "polars": frame.height}
     # DuckDB's own Delta and S3 extensions are downloads; over Arrow and local Parquet it needs none.
     if options:
-        counts["duckdb"] = duckdb.sql("select count(*) from arrow").fetchone()[0]
+        counts["duckdb"] = duckdb.sql("select count(*) from arrow").fetchall()[0][0]
     else:
         files = delta.file_uris()
-        counts["duckdb"] = duckdb.read_parquet(files).aggregate("count(*)").fetchone()[0] if files else 0
+        counts["duckdb"] = duckdb.read_parquet(files).aggregate("count(*)").fetchall()[0][0] if files else 0
     if table == "metrics":
         counts["samples"] = sum(len(row) for row in arrow.column("timestamps").to_pylist())
     if table == "spans":

@@ -27,10 +27,9 @@ const LEVELS: [(&str, u8); 15] = [
 ];
 
 /// Heavy dependencies, and the only crates that may name them.
-const CONFINED: [(&str, &[&str]); 5] = [
+const CONFINED: [(&str, &[&str]); 4] = [
     ("wasmtime", &["weft-wasm"]),
     ("datafusion", &["weft-query", "weft-promql", "weft-logql", "weft-traceql"]),
-    ("deltalake-core", &["weft-table"]),
     ("rdkafka", &["weft-log", "weft-tests"]),
     ("fjall", &["weft-log"]),
 ];

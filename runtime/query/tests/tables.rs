@@ -126,6 +126,16 @@ async fn files_that_statistics_rule_out_are_not_scanned() {
     assert_eq!(shown.matches(".parquet").count(), 1, "{shown}");
     assert!(shown.contains("pruning_predicate"), "{shown}");
     assert_eq!(count(&engine, "select count(*) from dead_letters where time_unix_nano >= 1050 and topic = 'b'").await, 50);
+    // The same beside hot rows.
+    tables.hot().begin(&epoch(3));
+    tables.hot().push(&epoch(3), Table::DeadLetters, letters("b", 2000, 10)).unwrap();
+    let session = engine.session();
+    let frame = session.sql("select topic from dead_letters where time_unix_nano >= 1050 and topic = 'b'").await.unwrap();
+    let plan = frame.create_physical_plan().await.unwrap();
+    let shown = datafusion::physical_plan::displayable(plan.as_ref()).indent(true).to_string();
+    assert_eq!(shown.matches(".parquet").count(), 1, "{shown}");
+    assert!(shown.contains("predicate=time_unix_nano@0 >= 1050 AND topic@1 = b, pruning_predicate"), "{shown}");
+    assert_eq!(count(&engine, "select count(*) from dead_letters where time_unix_nano >= 1050 and topic = 'b'").await, 60);
 }
 
 #[tokio::test]

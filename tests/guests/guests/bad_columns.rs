@@ -1,3 +1,4 @@
+#![cfg(target_arch = "wasm32")]
 //! Pushes columns that don't fit, and wants a typed error for each.
 
 use weft_test_guests::types::{Attributes, Blobs, Bools, Dictionary, Floats, Ints, Nulls, Text};

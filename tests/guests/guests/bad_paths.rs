@@ -1,3 +1,4 @@
+#![cfg(target_arch = "wasm32")]
 //! Names what is not there, and arguments that make no sense.
 
 use weft_test_guests::types::{Nulls, Rows, Scalar, Signal, Text};

@@ -1,3 +1,4 @@
+#![cfg(target_arch = "wasm32")]
 //! Pushes text that is not UTF-8, or is cut inside a character.
 
 use weft_test_guests::types::{Nulls, Text};

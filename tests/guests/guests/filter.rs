@@ -1,3 +1,4 @@
+#![cfg(target_arch = "wasm32")]
 //! A filter on a text and an int column that behaves: it is what a call costs.
 
 use weft_test_guests::types::Error;

@@ -1,3 +1,4 @@
+#![cfg(target_arch = "wasm32")]
 //! Takes memory until there is none; with configuration `ask` it gives up politely instead.
 
 use std::cell::Cell;

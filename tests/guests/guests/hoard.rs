@@ -1,3 +1,4 @@
+#![cfg(target_arch = "wasm32")]
 //! Parks every row and never lets go.
 
 use weft_test_guests::{Batch, Program, program, words};

@@ -1,3 +1,4 @@
+#![cfg(target_arch = "wasm32")]
 //! Emits and pushes more than it may, and takes no for an answer.
 
 use weft_test_guests::types::{Rows, Scalar, Signal};

@@ -1,3 +1,4 @@
+#![cfg(target_arch = "wasm32")]
 //! Describes itself with a name that can't be.
 
 use weft_test_guests::{Program, program};

@@ -1,3 +1,4 @@
+#![cfg(target_arch = "wasm32")]
 //! Calls itself until the stack is full.
 
 use weft_test_guests::{Batch, Program, program};

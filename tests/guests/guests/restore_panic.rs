@@ -1,3 +1,4 @@
+#![cfg(target_arch = "wasm32")]
 //! Keeps a state that it can't take back.
 
 use weft_test_guests::{Program, program};

@@ -1,3 +1,4 @@
+#![cfg(target_arch = "wasm32")]
 //! Never comes back from process.
 
 use weft_test_guests::{Batch, Program, program};

@@ -1,3 +1,4 @@
+#![cfg(target_arch = "wasm32")]
 //! Uses a batch of an earlier call.
 
 use std::cell::RefCell;

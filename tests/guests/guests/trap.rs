@@ -1,3 +1,4 @@
+#![cfg(target_arch = "wasm32")]
 //! Panics in process; once told so by its configuration, in configure; and so on.
 
 use std::cell::RefCell;

@@ -12,6 +12,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use http::StatusCode;
 use serde_json::{Map, Value, json};
+use std::time::Duration;
 use weft_promql::{Answer, Labels, Options, Value as Result_};
 
 const MAX_POINTS: i64 = 11_000;
@@ -51,19 +52,25 @@ impl From<Error> for Failure {
 
 impl From<weft_promql::Error> for Failure {
     fn from(error: weft_promql::Error) -> Self {
-        use weft_model::ErrorKind;
+        use weft_promql::Error as Promql;
         let message = error.to_string();
-        if error.is_timeout() {
-            return Self { status: StatusCode::SERVICE_UNAVAILABLE, kind: "timeout", message };
-        }
-        match error.kind() {
-            ErrorKind::Reject if error.is_parse() => Self {
+        match &error {
+            Promql::Parse { .. } | Promql::Unsupported { .. } => Self {
                 status: StatusCode::BAD_REQUEST,
                 kind: "bad_data",
                 message: format!("invalid parameter \"query\": {message}"),
             },
-            ErrorKind::Reject => Self { status: StatusCode::UNPROCESSABLE_ENTITY, kind: "execution", message },
-            kind => Error::from_kind(kind, message).into(),
+            Promql::Request(_) => Error::Bad(message).into(),
+            Promql::Query(weft_query::Error::Timeout(_)) => Error::Timeout(message).into(),
+            Promql::Query(weft_query::Error::Cancelled) => {
+                Self { status: StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST), kind: "canceled", message }
+            }
+            Promql::Query(inner) => match inner.kind() {
+                weft_model::ErrorKind::Reject => {
+                    Self { status: StatusCode::UNPROCESSABLE_ENTITY, kind: "execution", message }
+                }
+                kind => Error::from_kind(kind, message).into(),
+            },
         }
     }
 }
@@ -76,25 +83,39 @@ impl IntoResponse for Failure {
 }
 
 fn options(engines: &Engines, params: &Params) -> Result<Options, Error> {
-    let mut options = Options::default();
-    if let Some(lookback) = params.duration("lookback_delta")? {
-        if lookback <= 0 {
-            return Err(invalid("lookback_delta", "must be above 0"));
-        }
-        options.lookback_ms = Some(lookback);
+    let lookback_delta_ms = params.duration("lookback_delta")?;
+    if lookback_delta_ms.is_some_and(|lookback| lookback <= 0) {
+        return Err(invalid("lookback_delta", "must be above 0"));
     }
     let longest = i64::try_from(engines.config.query_timeout_ms).unwrap_or(i64::MAX);
     let timeout = params.duration("timeout")?.unwrap_or(longest).clamp(1, longest);
-    options.timeout_ms = Some(timeout.unsigned_abs());
-    options.limit = params.number("limit", 0usize)?;
-    Ok(options)
+    Ok(Options { lookback_delta_ms, timeout: Some(Duration::from_millis(timeout.unsigned_abs())) })
+}
+
+/// Keeps the first `limit` series (0: all), with the warning Prometheus gives.
+fn limited(params: &Params, mut answer: Answer) -> Result<Answer, Error> {
+    let limit = params.number("limit", 0usize)?;
+    let found = match &answer.value {
+        Result_::Vector(samples) => samples.len(),
+        Result_::Matrix(series) => series.len(),
+        _ => 0,
+    };
+    if limit > 0 && found > limit {
+        match &mut answer.value {
+            Result_::Vector(samples) => samples.truncate(limit),
+            Result_::Matrix(series) => series.truncate(limit),
+            _ => {}
+        }
+        answer.warnings.push("results truncated due to limit".to_owned());
+    }
+    Ok(answer)
 }
 
 async fn instant(State(engines): State<Engines>, params: Params) -> Result<Response, Failure> {
     let time = params.time("time", prometheus_time)?.unwrap_or_else(|| engines.clock.now_millis());
     let options = options(&engines, &params)?;
     let answer = engines.promql.instant(params.required("query")?, time, &options).await?;
-    Ok(encode(answer, time).into_response())
+    Ok(encode(limited(&params, answer)?).into_response())
 }
 
 async fn range(State(engines): State<Engines>, params: Params) -> Result<Response, Failure> {
@@ -119,7 +140,7 @@ async fn range(State(engines): State<Engines>, params: Params) -> Result<Respons
     }
     let options = options(&engines, &params)?;
     let answer = engines.promql.range(params.required("query")?, start, end, step, &options).await?;
-    Ok(encode(answer, end).into_response())
+    Ok(encode(limited(&params, answer)?).into_response())
 }
 
 /// `start` and `end`; absent means all time.
@@ -127,6 +148,10 @@ fn bounds(params: &Params) -> Result<(i64, i64), Error> {
     let start = params.time("start", prometheus_time)?.unwrap_or(i64::MIN);
     let end = params.time("end", prometheus_time)?.unwrap_or(i64::MAX);
     Ok((start, end))
+}
+
+fn selectors(given: &[String]) -> Vec<&str> {
+    given.iter().map(String::as_str).collect()
 }
 
 /// Cut to `limit`, with the warning Prometheus gives.
@@ -145,7 +170,8 @@ fn listing<T>(params: &Params, mut items: Vec<T>, encode: impl FnOnce(Vec<T>) ->
 
 async fn labels(State(engines): State<Engines>, params: Params) -> Result<Response, Failure> {
     let (start, end) = bounds(&params)?;
-    let names = engines.promql.labels(&params.all("match[]"), start, end).await?;
+    let given = params.all("match[]");
+    let names = engines.promql.labels(&selectors(&given), start, end).await?;
     Ok(listing(&params, names, Value::from)?.into_response())
 }
 
@@ -155,32 +181,40 @@ async fn label_values(
     params: Params,
 ) -> Result<Response, Failure> {
     let (start, end) = bounds(&params)?;
-    let values = engines.promql.label_values(&name, &params.all("match[]"), start, end).await?;
+    let given = params.all("match[]");
+    let values = engines.promql.label_values(&name, &selectors(&given), start, end).await?;
     Ok(listing(&params, values, Value::from)?.into_response())
 }
 
 async fn series(State(engines): State<Engines>, params: Params) -> Result<Response, Failure> {
-    let selectors = params.all("match[]");
-    if selectors.is_empty() {
+    let given = params.all("match[]");
+    if given.is_empty() {
         return Err(Error::Bad("no match[] parameter provided".to_owned()).into());
     }
     let (start, end) = bounds(&params)?;
-    let series = engines.promql.series(&selectors, start, end).await?;
+    let series = engines.promql.series(&selectors(&given), start, end).await?;
     Ok(listing(&params, series, |series| series.iter().map(object).collect())?.into_response())
 }
 
 async fn metadata(State(engines): State<Engines>, params: Params) -> Result<Response, Failure> {
     let limit = params.number("limit", 0usize)?;
-    let mut families = Map::new();
-    for entry in engines.promql.metadata(params.get("metric")).await? {
-        if limit > 0 && families.len() >= limit && !families.contains_key(&entry.metric) {
-            continue;
-        }
-        let value = json!({"type": entry.kind, "help": entry.help, "unit": entry.unit});
-        if let Value::Array(entries) = families.entry(entry.metric).or_insert_with(|| json!([])) {
-            entries.push(value);
-        }
-    }
+    let per_metric = params.number("limit_per_metric", 0usize)?;
+    let keep = |limit: usize| if limit == 0 { usize::MAX } else { limit };
+    let families: Map<String, Value> = engines
+        .promql
+        .metadata(params.get("metric"))
+        .await?
+        .into_iter()
+        .take(keep(limit))
+        .map(|(metric, entries)| {
+            let entries: Vec<Value> = entries
+                .iter()
+                .take(keep(per_metric))
+                .map(|entry| json!({"type": entry.kind, "help": entry.help, "unit": entry.unit}))
+                .collect();
+            (metric, Value::from(entries))
+        })
+        .collect();
     Ok(Json(json!({"status": "success", "data": families})).into_response())
 }
 
@@ -195,25 +229,25 @@ fn object(labels: &Labels) -> Value {
     Value::Object(labels.iter().map(|(name, value)| (name.to_owned(), Value::from(value))).collect())
 }
 
-/// The success envelope. `at_ms` is the time of scalars and strings.
-fn encode(answer: Answer, at_ms: i64) -> Json<Value> {
+/// The success envelope.
+fn encode(answer: Answer) -> Json<Value> {
     let point = |ms: i64, value: f64| json!([json::seconds(ms), json::sample(value)]);
     let (result_type, result) = match answer.value {
-        Result_::Scalar(value) => ("scalar", point(at_ms, value)),
-        Result_::String(text) => ("string", json!([json::seconds(at_ms), text])),
+        Result_::Scalar(sample) => ("scalar", point(sample.time_ms, sample.value)),
+        Result_::String(ms, text) => ("string", json!([json::seconds(ms), text])),
         Result_::Vector(samples) => {
             let samples: Vec<Value> = samples
                 .iter()
-                .map(|sample| json!({"metric": object(&sample.labels), "value": point(at_ms, sample.value)}))
+                .map(|(labels, sample)| json!({"metric": object(labels), "value": point(sample.time_ms, sample.value)}))
                 .collect();
             ("vector", Value::from(samples))
         }
         Result_::Matrix(series) => {
             let series: Vec<Value> = series
                 .iter()
-                .map(|series| {
-                    let values: Vec<Value> = series.points.iter().map(|&(ms, value)| point(ms, value)).collect();
-                    json!({"metric": object(&series.labels), "values": values})
+                .map(|(labels, points)| {
+                    let values: Vec<Value> = points.iter().map(|&(ms, value)| point(ms, value)).collect();
+                    json!({"metric": object(labels), "values": values})
                 })
                 .collect();
             ("matrix", Value::from(series))

@@ -12,7 +12,7 @@ use std::time::Instant;
 use weft_codec::{Codec, Decoder, Message};
 use weft_env::{Runtimes, SystemClock};
 use weft_model::{Epoch, Offset, Table};
-use weft_table::ledger::{Advance, Proposed};
+use weft_ledger::{Advance, Proposed};
 use weft_table::{Location, Tables};
 
 const RUNS: usize = 15;
