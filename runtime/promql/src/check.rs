@@ -48,7 +48,10 @@ impl Checker {
             Kind::Unary { expr: inner, .. } => {
                 let found = self.check(inner)?;
                 if found != Type::Scalar && found != Type::Vector {
-                    let message = format!("unary expression only allowed on expressions of type scalar or instant vector, got {:?}", found.name());
+                    let message = format!(
+                        "unary expression only allowed on expressions of type scalar or instant vector, got {:?}",
+                        found.name()
+                    );
                     return Err(Fault::new(expr.span, message));
                 }
             }
@@ -87,11 +90,17 @@ impl Checker {
         let least = most - function.optional.unwrap_or(1);
         if given < least {
             let sense = if function.optional == Some(0) { "" } else { "at least " };
-            return Err(Fault::new(expr.span, format!("expected {sense}{least} argument(s) in call to {name:?}, got {given}")));
+            return Err(Fault::new(
+                expr.span,
+                format!("expected {sense}{least} argument(s) in call to {name:?}, got {given}"),
+            ));
         }
         if given > most && function.optional.is_some() {
             let sense = if function.optional == Some(0) { "" } else { "at most " };
-            return Err(Fault::new(expr.span, format!("expected {sense}{most} argument(s) in call to {name:?}, got {given}")));
+            return Err(Fault::new(
+                expr.span,
+                format!("expected {sense}{most} argument(s) in call to {name:?}, got {given}"),
+            ));
         }
         for (at, argument) in arguments.iter().enumerate() {
             let Some(wanted) = function.arguments.get(at).or(function.arguments.last()) else { continue };
@@ -104,7 +113,10 @@ impl Checker {
         let (left, right) = (self.check(&binary.left)?, self.check(&binary.right)?);
         for (found, side) in [(left, &binary.left), (right, &binary.right)] {
             if found != Type::Scalar && found != Type::Vector {
-                return Err(Fault::new(side.span, "binary expression must contain only scalar and instant vector types"));
+                return Err(Fault::new(
+                    side.span,
+                    "binary expression must contain only scalar and instant vector types",
+                ));
             }
         }
         let comparison = matches!(binary.op.as_str(), "==" | "!=" | "<" | "<=" | ">" | ">=");
@@ -130,7 +142,10 @@ impl Checker {
             && matching.listed
             && let Some(label) = group.include.iter().find(|label| matching.names.contains(label))
         {
-            return Err(Fault::new(expr.span, format!("label {label:?} must not occur in ON and GROUP clause at once")));
+            return Err(Fault::new(
+                expr.span,
+                format!("label {label:?} must not occur in ON and GROUP clause at once"),
+            ));
         }
         Ok(())
     }

@@ -87,12 +87,21 @@ impl Engine {
     ///
     /// # Errors
     /// As [`Self::instant`]; [`Error::Request`] when the range makes no sense.
-    pub async fn range(&self, text: &str, start_ms: i64, end_ms: i64, step_ms: i64, options: &Options) -> Result<Answer, Error> {
+    pub async fn range(
+        &self,
+        text: &str,
+        start_ms: i64,
+        end_ms: i64,
+        step_ms: i64,
+        options: &Options,
+    ) -> Result<Answer, Error> {
         if end_ms < start_ms {
             return Err(Error::Request("end timestamp must not be before start time".into()));
         }
         if step_ms <= 0 {
-            return Err(Error::Request("zero or negative query resolution step widths are not accepted. Try a positive integer".into()));
+            return Err(Error::Request(
+                "zero or negative query resolution step widths are not accepted. Try a positive integer".into(),
+            ));
         }
         if (end_ms - start_ms) / step_ms > i64::try_from(self.config.max_steps).unwrap_or(i64::MAX) {
             return Err(Error::Request(
@@ -102,7 +111,8 @@ impl Engine {
         let expr = parse::parse(text)?;
         let found = check::check(&expr, self.config.experimental_functions).map_err(|fault| fault.at(text))?;
         if found != Type::Scalar && found != Type::Vector {
-            let message = format!("invalid expression type {:?} for range query, must be Scalar or instant Vector", found.name());
+            let message =
+                format!("invalid expression type {:?} for range query, must be Scalar or instant Vector", found.name());
             return Err(parse::Fault::new(expr.span, message).at(text));
         }
         let grid = Grid::new(start_ms, end_ms, step_ms);
@@ -148,8 +158,16 @@ impl Engine {
         self.query.session_with(&config)
     }
 
-    fn planner<'a>(&'a self, session: &'a Session, text: &'a str, query: Grid, durations: durations::Context, options: &Options) -> Planner<'a> {
-        let lookback = options.lookback_delta_ms.filter(|lookback| *lookback > 0).unwrap_or(self.config.lookback_delta_ms);
+    fn planner<'a>(
+        &'a self,
+        session: &'a Session,
+        text: &'a str,
+        query: Grid,
+        durations: durations::Context,
+        options: &Options,
+    ) -> Planner<'a> {
+        let lookback =
+            options.lookback_delta_ms.filter(|lookback| *lookback > 0).unwrap_or(self.config.lookback_delta_ms);
         Planner { session, text, config: &self.config, lookback, query, durations, notes: Annotations::default() }
     }
 }
@@ -171,7 +189,10 @@ async fn scalar_steps(session: &Session, scalar: Scalar, grid: &Grid) -> Result<
         Scalar::Steps(values) => Ok(values),
         Scalar::Relation(plan) => {
             let rows = steps(session, plan, grid).await?;
-            Ok(rows.into_iter().next().map_or_else(Vec::new, |(_, values)| values.into_iter().map(|(_, value)| value).collect()))
+            Ok(rows
+                .into_iter()
+                .next()
+                .map_or_else(Vec::new, |(_, values)| values.into_iter().map(|(_, value)| value).collect()))
         }
     }
 }
@@ -179,7 +200,11 @@ async fn scalar_steps(session: &Session, scalar: Scalar, grid: &Grid) -> Result<
 type Series = (Labels, Vec<(i64, f64)>);
 
 /// Runs a plan of a vector; each series with the steps it has.
-async fn steps(session: &Session, plan: datafusion::logical_expr::LogicalPlan, grid: &Grid) -> Result<Vec<Series>, Error> {
+async fn steps(
+    session: &Session,
+    plan: datafusion::logical_expr::LogicalPlan,
+    grid: &Grid,
+) -> Result<Vec<Series>, Error> {
     let mut stream = session.stream(session.frame(plan)).await?;
     let mut out = Vec::new();
     while let Some(batch) = stream.try_next().await? {
@@ -201,7 +226,9 @@ async fn samples(mut stream: QueryStream, (after, until): (i64, i64)) -> Result<
         read(&batch, |labels, row, lists| {
             let values = lists.row(row).values.iter().copied();
             let held = times.row(row).iter().copied().zip(values);
-            let live = held.filter(|(time, value)| *time > after && *time <= until && !weft_query::vector::range::is_stale(*value));
+            let live = held.filter(|(time, value)| {
+                *time > after && *time <= until && !weft_query::vector::range::is_stale(*value)
+            });
             out.push((labels, live.collect()));
         })?;
     }
@@ -211,7 +238,9 @@ async fn samples(mut stream: QueryStream, (after, until): (i64, i64)) -> Result<
 }
 
 fn column<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef, Error> {
-    batch.column_by_name(name).ok_or_else(|| weft_query::Error::Engine(format!("a result without column {name}")).into())
+    batch
+        .column_by_name(name)
+        .ok_or_else(|| weft_query::Error::Engine(format!("a result without column {name}")).into())
 }
 
 fn read(batch: &RecordBatch, mut take: impl FnMut(Labels, usize, &FloatLists<'_>)) -> Result<(), Error> {

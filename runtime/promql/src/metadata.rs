@@ -49,7 +49,13 @@ impl Engine {
     ///
     /// # Errors
     /// As [`Self::labels`].
-    pub async fn label_values(&self, name: &str, matchers: &[&str], start_ms: i64, end_ms: i64) -> Result<Vec<String>, Error> {
+    pub async fn label_values(
+        &self,
+        name: &str,
+        matchers: &[&str],
+        start_ms: i64,
+        end_ms: i64,
+    ) -> Result<Vec<String>, Error> {
         let value = match name {
             METRIC_NAME => ident(metrics::NAME),
             _ => label::label().call(vec![ident(metrics::LABELS), lit(name)]),
@@ -74,7 +80,8 @@ impl Engine {
         }
         let mut series = BTreeSet::new();
         self.each_series(matchers, start_ms, end_ms, |name, labels| {
-            let mut all: Vec<(String, String)> = labels.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+            let mut all: Vec<(String, String)> =
+                labels.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
             if !name.is_empty() {
                 all.push((METRIC_NAME.to_owned(), name.to_owned()));
                 all.sort();
@@ -102,9 +109,13 @@ impl Engine {
         while let Some(batch) = stream.try_next().await? {
             let text = |at: usize| batch.column(at).as_string_opt::<i32>();
             let kinds = batch.column(1).as_primitive_opt::<Int32Type>();
-            let (Some(names), Some(kinds), Some(helps), Some(units)) = (text(0), kinds, text(2), text(3)) else { continue };
+            let (Some(names), Some(kinds), Some(helps), Some(units)) = (text(0), kinds, text(2), text(3)) else {
+                continue;
+            };
             for row in 0..batch.num_rows() {
-                let owned = |column: &StringArray| if column.is_null(row) { String::new() } else { column.value(row).to_owned() };
+                let owned = |column: &StringArray| {
+                    if column.is_null(row) { String::new() } else { column.value(row).to_owned() }
+                };
                 let entry = Metadata { kind: kind(kinds.value(row)), help: owned(helps), unit: owned(units) };
                 found.entry(names.value(row).to_owned()).or_default().insert(entry);
             }
@@ -129,7 +140,9 @@ impl Engine {
     ) -> Result<(), Error> {
         let key = label_key::label_key().call(vec![ident(metrics::LABELS)]).alias(KEY);
         self.each_row(matchers, start_ms, end_ms, vec![ident(metrics::NAME), key], |batch| {
-            let (Some(names), Some(keys)) = (batch.column(0).as_string_opt::<i32>(), batch.column(1).as_binary_opt::<i32>()) else {
+            let (Some(names), Some(keys)) =
+                (batch.column(0).as_string_opt::<i32>(), batch.column(1).as_binary_opt::<i32>())
+            else {
                 return Ok(());
             };
             for row in 0..batch.num_rows() {

@@ -165,7 +165,9 @@ impl Planner<'_> {
                 Ok(Operand::Vector(self.aggregation(expr, op, parameter.as_deref(), inner, grouping, grid)?))
             }
             Kind::Call { name, arguments } => self.call(expr, name, arguments, grid),
-            Kind::Range { .. } | Kind::Subquery { .. } => Err(self.parse_error(expr.span, "a range vector can't stand here")),
+            Kind::Range { .. } | Kind::Subquery { .. } => {
+                Err(self.parse_error(expr.span, "a range vector can't stand here"))
+            }
         }
     }
 

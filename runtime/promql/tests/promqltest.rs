@@ -43,13 +43,16 @@ fn no_file_of_the_conformance_suite_falls_below_its_floor() {
     };
     let only = std::env::var("WEFT_CONFORMANCE_ONLY").unwrap_or_default();
     let mut files: Vec<PathBuf> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.retain(|file| file.extension().is_some_and(|extension| extension == "test") && file.to_string_lossy().contains(&only));
+    files.retain(|file| {
+        file.extension().is_some_and(|extension| extension == "test") && file.to_string_lossy().contains(&only)
+    });
     files.sort();
     let outcomes: BTreeMap<String, Outcome> = std::thread::scope(|scope| {
         let (even, odd): (Vec<_>, Vec<_>) = files.iter().enumerate().partition(|(at, _)| at % 2 == 0);
         let halves = [even, odd].map(|half| {
             scope.spawn(move || {
-                let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+                let runtime =
+                    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
                 let run = |(_, file): (usize, &PathBuf)| {
                     let name = file.file_stem().unwrap().to_string_lossy().into_owned();
                     (name, runtime.block_on(run_file(file)))
@@ -59,8 +62,11 @@ fn no_file_of_the_conformance_suite_falls_below_its_floor() {
         });
         halves.into_iter().flat_map(|half| half.join().unwrap()).collect()
     });
-    let floors: BTreeMap<&str, usize> =
-        FLOORS.lines().filter_map(|line| line.split_once(' ')).map(|(name, count)| (name, count.trim().parse().unwrap())).collect();
+    let floors: BTreeMap<&str, usize> = FLOORS
+        .lines()
+        .filter_map(|line| line.split_once(' '))
+        .map(|(name, count)| (name, count.trim().parse().unwrap()))
+        .collect();
     let (mut report, mut failures, mut fallen) = (String::new(), String::new(), Vec::new());
     let (mut passed, mut failed) = (0, 0);
     for (name, outcome) in &outcomes {
@@ -122,7 +128,11 @@ fn check_failure(error: &weft_promql::Error, expectations: &[Expectation]) -> Re
     let text = error.to_string();
     for expected in expectations {
         if let Expectation::Fail { message: Some(message), regex } = expected {
-            let fits = if *regex { regex::Regex::new(message).unwrap().is_match(&text) } else { text.contains(message.as_str()) };
+            let fits = if *regex {
+                regex::Regex::new(message).unwrap().is_match(&text)
+            } else {
+                text.contains(message.as_str())
+            };
             if !fits {
                 return Err(format!("it fails with {text:?}, not {message:?}"));
             }
@@ -144,7 +154,9 @@ fn check_notes(answer: &Answer, expectations: &[Expectation]) -> Result<(), Stri
             return Err(format!("{kind} expected: {wanted}; got {notes:?}"));
         }
         if let Some(message) = message {
-            let fits = |note: &String| if regex { regex::Regex::new(message).unwrap().is_match(note) } else { note.contains(message.as_str()) };
+            let fits = |note: &String| {
+                if regex { regex::Regex::new(message).unwrap().is_match(note) } else { note.contains(message.as_str()) }
+            };
             if !notes.iter().any(fits) {
                 return Err(format!("{kind} {message:?} expected, got {notes:?}"));
             }
@@ -182,7 +194,8 @@ fn check_value(value: &Value, eval: &Eval) -> Result<(), String> {
                     return Err(format!("order: {wanted:?} expected, got {got:?}"));
                 }
             }
-            let got = series.iter().map(|(labels, sample)| (labels.clone(), vec![(sample.time_ms, sample.value)])).collect();
+            let got =
+                series.iter().map(|(labels, sample)| (labels.clone(), vec![(sample.time_ms, sample.value)])).collect();
             let time = if let Timing::Instant(time) = eval.timing { time } else { 0 };
             compare(got, eval, time, 1)
         }
@@ -207,7 +220,12 @@ fn compare(mut got: Vec<Series>, eval: &Eval, start: i64, step: i64) -> Result<(
     got.sort_by(|left, right| left.0.cmp(&right.0));
     wanted.sort_by(|left, right| left.0.cmp(&right.0));
     if got.len() != wanted.len() {
-        return Err(format!("{} series expected, got {}: {:?}", wanted.len(), got.len(), got.iter().take(6).collect::<Vec<_>>()));
+        return Err(format!(
+            "{} series expected, got {}: {:?}",
+            wanted.len(),
+            got.len(),
+            got.iter().take(6).collect::<Vec<_>>()
+        ));
     }
     for ((labels, points), (wanted_labels, wanted_points)) in got.iter().zip(&wanted) {
         if labels != wanted_labels {

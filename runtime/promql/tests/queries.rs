@@ -13,7 +13,8 @@ use weft_query::vector::Grid;
 const MINUTE: i64 = 60_000;
 
 fn labels(pairs: &[(&str, &str)]) -> Labels {
-    let mut pairs: Vec<(String, String)> = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let mut pairs: Vec<(String, String)> =
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     pairs.sort();
     Labels(pairs)
 }
@@ -35,20 +36,38 @@ async fn seeded() -> Store {
         loads.push(counter(&[("__name__", "http_requests_total"), ("service", service), ("status", code)], rate));
     }
     for (le, rate) in [("0.1", 5.0), ("0.5", 9.0), ("1", 10.0), ("+Inf", 10.0)] {
-        loads.push(counter(&[("__name__", "http_request_duration_seconds_bucket"), ("service", "api"), ("le", le)], rate));
+        loads.push(counter(
+            &[("__name__", "http_request_duration_seconds_bucket"), ("service", "api"), ("le", le)],
+            rate,
+        ));
     }
     for (instance, provider, idle) in [("a", "aws", 0.25), ("b", "aws", 0.75), ("c", "gcp", 0.5)] {
-        let pairs = [("__name__", "node_cpu_seconds_total"), ("mode", "idle"), ("instance", instance), ("cloud_provider", provider)];
+        let pairs = [
+            ("__name__", "node_cpu_seconds_total"),
+            ("mode", "idle"),
+            ("instance", instance),
+            ("cloud_provider", provider),
+        ];
         loads.push(counter(&pairs, idle));
         loads.push(gauge(&[("__name__", "up"), ("instance", instance), ("cloud_provider", provider)], 1.0));
     }
     loads.push(gauge(&[("__name__", "up"), ("instance", "lab")], 1.0));
-    for (name, provider, cost) in [("aws_cost_usd_total", "aws", 12.0), ("azure_cost_usd_total", "azure", 7.0), ("gcp_cost_usd_total", "gcp", 5.0)] {
+    for (name, provider, cost) in [
+        ("aws_cost_usd_total", "aws", 12.0),
+        ("azure_cost_usd_total", "azure", 7.0),
+        ("gcp_cost_usd_total", "gcp", 5.0),
+    ] {
         loads.push(gauge(&[("__name__", name), ("cloud_provider", provider), ("region", "1")], cost));
         loads.push(gauge(&[("__name__", name), ("cloud_provider", provider), ("region", "2")], 1.0));
     }
-    loads.push(counter(&[("__name__", "traces_service_graph_request_total"), ("client", "frontend"), ("server", "api")], 1.0));
-    loads.push(counter(&[("__name__", "traces_service_graph_request_total"), ("client", "frontend"), ("server", "db")], 1.0));
+    loads.push(counter(
+        &[("__name__", "traces_service_graph_request_total"), ("client", "frontend"), ("server", "api")],
+        1.0,
+    ));
+    loads.push(counter(
+        &[("__name__", "traces_service_graph_request_total"), ("client", "frontend"), ("server", "db")],
+        1.0,
+    ));
     store.load(&loads);
     store
 }
@@ -78,7 +97,8 @@ async fn first_queries(store: &Store) {
     let up = r#"count(up{cloud_provider!=""}) by (cloud_provider)"#;
     assert_eq!(ask(store, up).await, [(by("cloud_provider", "aws"), 2.0), (by("cloud_provider", "gcp"), 1.0)]);
     let cost = "sum by (cloud_provider) (aws_cost_usd_total or azure_cost_usd_total or gcp_cost_usd_total)";
-    let costs = [("aws", 13.0), ("azure", 8.0), ("gcp", 6.0)].map(|(provider, cost)| (by("cloud_provider", provider), cost));
+    let costs =
+        [("aws", 13.0), ("azure", 8.0), ("gcp", 6.0)].map(|(provider, cost)| (by("cloud_provider", provider), cost));
     assert_eq!(ask(store, cost).await, costs);
     let edge = r#"traces_service_graph_request_total{client="frontend", server="api"}"#;
     assert_eq!(ask(store, edge).await.len(), 1);
@@ -99,7 +119,10 @@ async fn labels_series_and_values_are_found_by_matchers_and_time() {
     let store = seeded().await;
     let engine = &store.engine;
     assert_eq!(engine.label_values("cloud_provider", &[], 0, 10 * MINUTE).await.unwrap(), ["aws", "azure", "gcp"]);
-    assert_eq!(engine.label_values("__name__", &[r#"{client="frontend"}"#], 0, MINUTE).await.unwrap(), ["traces_service_graph_request_total"]);
+    assert_eq!(
+        engine.label_values("__name__", &[r#"{client="frontend"}"#], 0, MINUTE).await.unwrap(),
+        ["traces_service_graph_request_total"]
+    );
     assert_eq!(engine.labels(&["up"], 0, MINUTE).await.unwrap(), ["__name__", "cloud_provider", "instance"]);
     assert_eq!(engine.series(&[r#"up{cloud_provider="aws"}"#], 0, MINUTE).await.unwrap().len(), 2);
     assert_eq!(engine.series(&["up"], 20 * MINUTE, 30 * MINUTE).await.unwrap(), []);

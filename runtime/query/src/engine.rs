@@ -75,7 +75,13 @@ impl Engine {
             memory_pool: Arc::new(GreedyMemoryPool::new(config.memory_bytes)),
             ..(*self.inner.runtime).clone()
         });
-        Session::new(self.inner.tables.clone(), self.inner.state.clone(), runtime, self.inner.cpu.clone(), config.timeout())
+        Session::new(
+            self.inner.tables.clone(),
+            self.inner.state.clone(),
+            runtime,
+            self.inner.cpu.clone(),
+            config.timeout(),
+        )
     }
 
     /// The tables it reads.

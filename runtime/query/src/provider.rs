@@ -55,7 +55,12 @@ impl TableProvider {
         self.view.get_or_try_init(|| view).await
     }
 
-    fn scan_hot(&self, batches: &[RecordBatch], projection: Option<&Vec<usize>>, partitions: usize) -> Result<Arc<dyn ExecutionPlan>> {
+    fn scan_hot(
+        &self,
+        batches: &[RecordBatch],
+        projection: Option<&Vec<usize>>,
+        partitions: usize,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
         let mut spread: Vec<Vec<RecordBatch>> = vec![Vec::new(); partitions.clamp(1, batches.len().max(1))];
         let count = spread.len();
         for (at, batch) in batches.iter().enumerate() {

@@ -11,7 +11,11 @@ use weft_ledger::Value;
 use weft_table::FileInfo;
 
 /// The files that may hold rows `predicate` passes. What can't be decided is kept.
-pub fn prune<'a>(files: &'a [Arc<FileInfo>], predicate: Option<&Arc<dyn PhysicalExpr>>, schema: &SchemaRef) -> Vec<&'a FileInfo> {
+pub fn prune<'a>(
+    files: &'a [Arc<FileInfo>],
+    predicate: Option<&Arc<dyn PhysicalExpr>>,
+    schema: &SchemaRef,
+) -> Vec<&'a FileInfo> {
     let all = || files.iter().map(Arc::as_ref).collect();
     let Some(predicate) = predicate else { return all() };
     // None where the filter says nothing about columns with statistics.

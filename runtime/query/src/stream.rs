@@ -32,7 +32,12 @@ pub struct QueryStream {
 }
 
 impl QueryStream {
-    pub(crate) async fn start(frame: DataFrame, cpu: Option<Handle>, timeout: Duration, started: Instant) -> Result<Self, Error> {
+    pub(crate) async fn start(
+        frame: DataFrame,
+        cpu: Option<Handle>,
+        timeout: Duration,
+        started: Instant,
+    ) -> Result<Self, Error> {
         let handle = cpu.unwrap_or_else(Handle::current);
         let (planned, schema) = oneshot::channel();
         let (sender, batches) = mpsc::channel(BUFFERED);
@@ -45,7 +50,14 @@ impl QueryStream {
                 let _ = late.send(Err(Error::Timeout(timeout))).await;
             }
         });
-        let mut stream = Self { schema: Arc::new(Schema::empty()), batches, task, deadline: Box::pin(tokio::time::sleep_until(deadline)), timeout, ended: false };
+        let mut stream = Self {
+            schema: Arc::new(Schema::empty()),
+            batches,
+            task,
+            deadline: Box::pin(tokio::time::sleep_until(deadline)),
+            timeout,
+            ended: false,
+        };
         let schema = tokio::select! {
             schema = schema => schema,
             () = stream.deadline.as_mut() => return Err(Error::Timeout(timeout)),

@@ -13,7 +13,8 @@ use datafusion::physical_plan::coop::CooperativeExec;
 use std::sync::Arc;
 
 /// Operators that can give more rows than they are given.
-const MULTIPLYING: [&str; 5] = ["CrossJoinExec", "NestedLoopJoinExec", "HashJoinExec", "SortMergeJoinExec", "UnnestExec"];
+const MULTIPLYING: [&str; 5] =
+    ["CrossJoinExec", "NestedLoopJoinExec", "HashJoinExec", "SortMergeJoinExec", "UnnestExec"];
 
 /// The rule; runs after DataFusion's own.
 #[derive(Debug)]

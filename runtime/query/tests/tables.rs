@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, Int32Array, Int64Array, RecordBatch, StringArray, new_null_array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BinaryArray, Int32Array, Int64Array, RecordBatch, StringArray, new_null_array,
+};
 use arrow::datatypes::{DataType, Int64Type};
 use futures::StreamExt;
 use std::collections::BTreeMap;
@@ -36,7 +38,13 @@ fn letters(topic: &str, from: i64, rows: i64) -> RecordBatch {
         dead_letters::VALUE => Arc::new(BinaryArray::from_vec(vec![b"x"; count])),
         dead_letters::HEADERS => {
             let empty = |kind| new_null_array(&kind, 0);
-            Arc::new(map_array(raw::header_map(), vec![0; count + 1], empty(DataType::Utf8), empty(DataType::Binary), None))
+            Arc::new(map_array(
+                raw::header_map(),
+                vec![0; count + 1],
+                empty(DataType::Utf8),
+                empty(DataType::Binary),
+                None,
+            ))
         }
         _ => new_null_array(field.data_type(), count),
     });
@@ -57,8 +65,10 @@ fn metric(name: &str, labels: &[(&str, &str)]) -> RecordBatch {
         metrics::SERIES_ID => Arc::new(BinaryArray::from_iter_values([series::id(labels.iter().copied())])),
         metrics::KIND | metrics::TEMPORALITY => Arc::new(Int32Array::from(vec![0])),
         metrics::MIN_TIME | metrics::MAX_TIME => one(1000),
-        metrics::TIMESTAMPS => arrow::array::ListArray::from_iter_primitive::<Int64Type, _, _>([Some([Some(1000)])]).retyped(field.data_type()),
-        metrics::INT_VALUES => arrow::array::ListArray::from_iter_primitive::<Int64Type, _, _>([Some([Some(7)])]).retyped(field.data_type()),
+        metrics::TIMESTAMPS => arrow::array::ListArray::from_iter_primitive::<Int64Type, _, _>([Some([Some(1000)])])
+            .retyped(field.data_type()),
+        metrics::INT_VALUES => arrow::array::ListArray::from_iter_primitive::<Int64Type, _, _>([Some([Some(7)])])
+            .retyped(field.data_type()),
         _ => new_null_array(field.data_type(), 1),
     });
     RecordBatch::try_new(metrics::schema(), columns.collect()).unwrap()
@@ -107,7 +117,10 @@ async fn hot_and_committed_rows_are_seen_once() {
     tables.hot().push(&second, Table::DeadLetters, letters("b", 100, 50)).unwrap();
     assert_eq!(count(&engine, "select count(*) from dead_letters").await, 150);
     assert_eq!(count(&engine, "select count(*) from dead_letters where topic = 'b'").await, 50);
-    assert_eq!(count(&engine, "select count(distinct \"offset\") from dead_letters where time_unix_nano >= 90").await, 60);
+    assert_eq!(
+        count(&engine, "select count(distinct \"offset\") from dead_letters where time_unix_nano >= 90").await,
+        60
+    );
     commit(&tables, &second, 100, vec![letters("b", 100, 50)], number).await;
     assert_eq!(count(&engine, "select count(*) from dead_letters where topic = 'a' and time_unix_nano < 10").await, 10);
 }
@@ -119,23 +132,31 @@ async fn files_that_statistics_rule_out_are_not_scanned() {
     let number = commit(&tables, &epoch(1), 0, vec![letters("a", 0, 100)], 0).await;
     commit(&tables, &epoch(2), 100, vec![letters("b", 1000, 100)], number).await;
     let session = engine.session();
-    let frame = session.sql("select topic from dead_letters where time_unix_nano >= 1050 and topic = 'b'").await.unwrap();
+    let frame =
+        session.sql("select topic from dead_letters where time_unix_nano >= 1050 and topic = 'b'").await.unwrap();
     let plan = frame.create_physical_plan().await.unwrap();
     let shown = datafusion::physical_plan::displayable(plan.as_ref()).indent(true).to_string();
     assert!(shown.contains("DataSourceExec: file_groups={1 group"), "{shown}");
     assert_eq!(shown.matches(".parquet").count(), 1, "{shown}");
     assert!(shown.contains("pruning_predicate"), "{shown}");
-    assert_eq!(count(&engine, "select count(*) from dead_letters where time_unix_nano >= 1050 and topic = 'b'").await, 50);
+    assert_eq!(
+        count(&engine, "select count(*) from dead_letters where time_unix_nano >= 1050 and topic = 'b'").await,
+        50
+    );
     // The same beside hot rows.
     tables.hot().begin(&epoch(3));
     tables.hot().push(&epoch(3), Table::DeadLetters, letters("b", 2000, 10)).unwrap();
     let session = engine.session();
-    let frame = session.sql("select topic from dead_letters where time_unix_nano >= 1050 and topic = 'b'").await.unwrap();
+    let frame =
+        session.sql("select topic from dead_letters where time_unix_nano >= 1050 and topic = 'b'").await.unwrap();
     let plan = frame.create_physical_plan().await.unwrap();
     let shown = datafusion::physical_plan::displayable(plan.as_ref()).indent(true).to_string();
     assert_eq!(shown.matches(".parquet").count(), 1, "{shown}");
     assert!(shown.contains("predicate=time_unix_nano@0 >= 1050 AND topic@1 = b, pruning_predicate"), "{shown}");
-    assert_eq!(count(&engine, "select count(*) from dead_letters where time_unix_nano >= 1050 and topic = 'b'").await, 60);
+    assert_eq!(
+        count(&engine, "select count(*) from dead_letters where time_unix_nano >= 1050 and topic = 'b'").await,
+        60
+    );
 }
 
 #[tokio::test]
@@ -185,12 +206,16 @@ async fn a_query_ends_at_its_limits() {
     tables.hot().push(&epoch(1), Table::DeadLetters, letters("a", 0, 20_000)).unwrap();
     let slow = Engine::new(tables.clone(), Config { timeout_ms: 50, ..Config::default() }).unwrap();
     let session = slow.session();
-    let endless = "select max(a.\"offset\" + b.\"offset\" + c.\"offset\") from dead_letters a, dead_letters b, dead_letters c";
+    let endless =
+        "select max(a.\"offset\" + b.\"offset\" + c.\"offset\") from dead_letters a, dead_letters b, dead_letters c";
     let error = session.collect(session.sql(endless).await.unwrap()).await.unwrap_err();
     assert!(matches!(error, Error::Timeout(_)), "{error}");
     let small = Engine::new(tables, Config { memory_bytes: 10_000, ..Config::default() }).unwrap();
     let session = small.session();
-    let error = session.collect(session.sql("select \"offset\", count(*) from dead_letters group by 1").await.unwrap()).await.unwrap_err();
+    let error = session
+        .collect(session.sql("select \"offset\", count(*) from dead_letters group by 1").await.unwrap())
+        .await
+        .unwrap_err();
     assert!(matches!(error, Error::Resources(_)), "{error}");
 }
 

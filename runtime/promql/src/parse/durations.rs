@@ -23,17 +23,23 @@ pub fn literal(text: &str) -> Result<Option<(f64, usize)>, String> {
     loop {
         let digits = bytes[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
         let unit_at = at + digits;
-        let letters = bytes.get(unit_at..).map_or(0, |rest| rest.iter().take_while(|byte| byte.is_ascii_alphabetic()).count());
+        let letters =
+            bytes.get(unit_at..).map_or(0, |rest| rest.iter().take_while(|byte| byte.is_ascii_alphabetic()).count());
         let unit = UNITS.iter().position(|(name, _)| *name == &text[unit_at..unit_at + letters]);
         let Some(unit) = unit.filter(|_| digits > 0) else {
             // `5e3` and `0x1f` are numbers; `5m3` is neither.
-            return if at == 0 { Ok(None) } else { Err(format!("bad number or duration syntax: {:?}", &text[..unit_at])) };
+            return if at == 0 {
+                Ok(None)
+            } else {
+                Err(format!("bad number or duration syntax: {:?}", &text[..unit_at]))
+            };
         };
         if at > 0 && unit <= last_unit {
             return Err(format!("not a valid duration string: {:?}", &text[..unit_at + letters]));
         }
         let amount: i64 = text[at..unit_at].parse().map_err(|_| "duration out of range".to_owned())?;
-        total = amount.checked_mul(UNITS[unit].1).and_then(|ms| total.checked_add(ms)).ok_or("duration out of range")?;
+        total =
+            amount.checked_mul(UNITS[unit].1).and_then(|ms| total.checked_add(ms)).ok_or("duration out of range")?;
         last_unit = unit;
         at = unit_at + letters;
         if !bytes.get(at).is_some_and(u8::is_ascii_digit) {

@@ -4,7 +4,9 @@
 //! right). A sign binds like `*`, so `-1^2` is `-(1^2)`.
 
 use super::Fault;
-use super::ast::{At, Binary, Duration, Expr, Group, Grouping, Kind, Labels, MatchOp, Matcher, Modifiers, Selector, Span};
+use super::ast::{
+    At, Binary, Duration, Expr, Group, Grouping, Kind, Labels, MatchOp, Matcher, Modifiers, Selector, Span,
+};
 use super::lexer::Token;
 
 /// Names of aggregations; those with a parameter first.
@@ -104,7 +106,11 @@ impl<'a> Parser<'a> {
     }
 
     fn expect(&mut self, symbol: &str, place: &str) -> Parsed<()> {
-        if self.take_symbol(symbol) { Ok(()) } else { Err(self.unexpected(&format!("expected \"{symbol}\" in {place}"))) }
+        if self.take_symbol(symbol) {
+            Ok(())
+        } else {
+            Err(self.unexpected(&format!("expected \"{symbol}\" in {place}")))
+        }
     }
 
     fn from(&self, start: usize, kind: Kind) -> Expr {
@@ -156,8 +162,16 @@ impl<'a> Parser<'a> {
                 _ => return None,
             },
             Token::Word(word) => {
-                let known = ["or", "and", "unless", "atan2"].into_iter().find(|known| word.eq_ignore_ascii_case(known))?;
-                (known, match known { "or" => 1, "atan2" => 5, _ => 2 })
+                let known =
+                    ["or", "and", "unless", "atan2"].into_iter().find(|known| word.eq_ignore_ascii_case(known))?;
+                (
+                    known,
+                    match known {
+                        "or" => 1,
+                        "atan2" => 5,
+                        _ => 2,
+                    },
+                )
             }
             _ => return None,
         };
@@ -182,7 +196,9 @@ impl<'a> Parser<'a> {
                 break;
             }
         }
-        while ["fill", "fill_left", "fill_right"].iter().any(|word| self.is_word(word)) && matches!(self.peek_after(), Token::Symbol("(")) {
+        while ["fill", "fill_left", "fill_right"].iter().any(|word| self.is_word(word))
+            && matches!(self.peek_after(), Token::Symbol("("))
+        {
             binary.fills = true;
             self.at += 2;
             while !self.take_symbol(")") {
@@ -246,7 +262,8 @@ impl<'a> Parser<'a> {
             let arguments = self.arguments(&format!("call to function {word}"))?;
             return Ok(self.from(start, Kind::Call { name: word, arguments }));
         }
-        if ["bool", "offset", "ignoring", "group_left", "group_right", "and", "or", "unless", "atan2"].contains(&lower.as_str())
+        if ["bool", "offset", "ignoring", "group_left", "group_right", "and", "or", "unless", "atan2"]
+            .contains(&lower.as_str())
             && !matches!(after, Token::Symbol("{" | "[" | "=") | Token::End)
             && matches!(lower.as_str(), "and" | "or" | "unless" | "atan2")
         {
@@ -289,11 +306,16 @@ impl<'a> Parser<'a> {
             let message = if arguments.is_empty() {
                 "no arguments for aggregate expression provided".to_owned()
             } else {
-                format!("wrong number of arguments for aggregate expression provided, expected {wanted}, got {}", arguments.len())
+                format!(
+                    "wrong number of arguments for aggregate expression provided, expected {wanted}, got {}",
+                    arguments.len()
+                )
             };
             return Err(Fault::new(span, message));
         }
-        let Some(expr) = arguments.pop() else { return Err(self.fault("no arguments for aggregate expression provided")) };
+        let Some(expr) = arguments.pop() else {
+            return Err(self.fault("no arguments for aggregate expression provided"));
+        };
         let parameter = arguments.pop().map(Box::new);
         let grouping = grouping.unwrap_or(Grouping { without: false, labels: Vec::new() });
         Ok(self.from(start, Kind::Aggregate { op, parameter, expr: Box::new(expr), grouping }))
@@ -342,7 +364,7 @@ impl<'a> Parser<'a> {
             }
         }
         let span = Span { start, end: self.last_end() };
-        if matchers.iter().all(|matcher| matches_empty(matcher)) {
+        if matchers.iter().all(matches_empty) {
             return Err(Fault::new(span, "vector selector must contain at least one non-empty matcher"));
         }
         Ok(Expr { span, kind: Kind::Selector(Selector { matchers, modifiers: Modifiers::default() }) })
@@ -559,12 +581,15 @@ fn modifiers<'e>(expr: &'e mut Expr, place: Span, what: &str) -> Parsed<&'e mut 
         Kind::Subquery { modifiers, .. } => Ok(modifiers),
         _ => Err(Fault::new(
             place,
-            format!("{what} modifier must be preceded by an instant vector selector or range vector selector or a subquery"),
+            format!(
+                "{what} modifier must be preceded by an instant vector selector or range vector selector or a subquery"
+            ),
         )),
     }
 }
 
 /// Whether a matcher passes a label that isn't there.
 fn matches_empty(matcher: &Matcher) -> bool {
-    weft_query::functions::text_matches::Test::new(matcher.op.symbol(), &matcher.value).is_ok_and(|test| test.passes(""))
+    weft_query::functions::text_matches::Test::new(matcher.op.symbol(), &matcher.value)
+        .is_ok_and(|test| test.passes(""))
 }

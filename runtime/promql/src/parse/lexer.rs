@@ -22,8 +22,8 @@ pub enum Token {
 
 /// Longest first.
 const SYMBOLS: [&str; 26] = [
-    "==", "!=", "=~", "!~", "<=", ">=", "</", ">/", "(", ")", "{", "}", "[", "]", ",", "=", "<", ">", "+", "-", "*", "/", "%", "^",
-    "@", ":",
+    "==", "!=", "=~", "!~", "<=", ">=", "</", ">/", "(", ")", "{", "}", "[", "]", ",", "=", "<", ">", "+", "-", "*",
+    "/", "%", "^", "@", ":",
 ];
 
 /// All tokens, the last being [`Token::End`].
@@ -116,7 +116,8 @@ fn number(rest: &str) -> Result<(Token, usize), String> {
         }
         let text = rest[..len].replace('_', "");
         let octal = text.len() > 1 && text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit());
-        let value = if octal { i64::from_str_radix(&text, 8).ok().map(|value| value as f64) } else { text.parse().ok() };
+        let value =
+            if octal { i64::from_str_radix(&text, 8).ok().map(|value| value as f64) } else { text.parse().ok() };
         (value.ok_or_else(|| bad(len))?, len)
     };
     match rest[len..].chars().next() {

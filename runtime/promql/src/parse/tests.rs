@@ -8,10 +8,14 @@ fn shape(expr: &Expr) -> String {
     match &expr.kind {
         Kind::Number(value) => value.to_string(),
         Kind::String(text) => format!("{text:?}"),
-        Kind::Selector(selector) => selector.matchers.iter().map(|matcher| matcher.value.clone()).collect::<Vec<_>>().join(","),
+        Kind::Selector(selector) => {
+            selector.matchers.iter().map(|matcher| matcher.value.clone()).collect::<Vec<_>>().join(",")
+        }
         Kind::Range { selector, .. } => format!("[{}]", selector.matchers[0].value),
         Kind::Subquery { expr, .. } => format!("[{}:]", shape(expr)),
-        Kind::Call { name, arguments } => format!("{name}({})", arguments.iter().map(shape).collect::<Vec<_>>().join(" ")),
+        Kind::Call { name, arguments } => {
+            format!("{name}({})", arguments.iter().map(shape).collect::<Vec<_>>().join(" "))
+        }
         Kind::Aggregate { op, expr, .. } => format!("{op}({})", shape(expr)),
         Kind::Unary { negative, expr } => format!("({} {})", if *negative { "-" } else { "+" }, shape(expr)),
         Kind::Binary(binary) => format!("({} {} {})", binary.op, shape(&binary.left), shape(&binary.right)),

@@ -77,7 +77,11 @@ impl Planner<'_> {
     pub(super) fn check_quantile(&mut self, place: &Expr, rank: &Scalar, grid: &Grid) {
         for step in 0..grid.steps {
             if let Some(rank) = rank.at(step).filter(|rank| rank.is_nan() || !(0.0..=1.0).contains(rank)) {
-                self.notes.warn(self.text, place.span, format!("quantile value should be between 0 and 1, got {}", go_number(rank)));
+                self.notes.warn(
+                    self.text,
+                    place.span,
+                    format!("quantile value should be between 0 and 1, got {}", go_number(rank)),
+                );
                 return;
             }
         }

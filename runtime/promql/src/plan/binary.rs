@@ -18,7 +18,9 @@ impl Planner<'_> {
         }
         Ok(match operand {
             Operand::Scalar(Scalar::Constant(value)) => Operand::Scalar(Scalar::Constant(-value)),
-            Operand::Scalar(Scalar::Steps(values)) => Operand::Scalar(Scalar::Steps(values.into_iter().map(|value| -value).collect())),
+            Operand::Scalar(Scalar::Steps(values)) => {
+                Operand::Scalar(Scalar::Steps(values.into_iter().map(|value| -value).collect()))
+            }
             Operand::Scalar(Scalar::Relation(relation)) => {
                 Operand::Scalar(Scalar::Relation(plan::map_values(relation, pointwise::call("negate", values(), []))?))
             }
@@ -55,13 +57,21 @@ impl Planner<'_> {
         };
         let filters = operator.is_comparison() && !binary.returns_bool;
         match (left, right) {
-            (Operand::Scalar(left), Operand::Scalar(right)) => Ok(Operand::Scalar(self.scalars(operator, left, right, grid)?)),
-            (Operand::Vector(vector), Operand::Scalar(scalar)) => self.with_scalar(operator, filters, vector, scalar, false),
-            (Operand::Scalar(scalar), Operand::Vector(vector)) => self.with_scalar(operator, filters, vector, scalar, true),
+            (Operand::Scalar(left), Operand::Scalar(right)) => {
+                Ok(Operand::Scalar(self.scalars(operator, left, right, grid)?))
+            }
+            (Operand::Vector(vector), Operand::Scalar(scalar)) => {
+                self.with_scalar(operator, filters, vector, scalar, false)
+            }
+            (Operand::Scalar(scalar), Operand::Vector(vector)) => {
+                self.with_scalar(operator, filters, vector, scalar, true)
+            }
             (Operand::Vector(left), Operand::Vector(right)) => {
                 let operation = Operation { operator, keep: if filters { Keep::Left } else { Keep::Value } };
                 let matching = matching(binary);
                 let names = match (filters, matching.cardinality) {
+                    // A name may come over from the other side.
+                    _ if matching.include.iter().any(|label| label == METRIC_NAME) => Names::Many,
                     (false, _) => Names::None,
                     (true, Cardinality::OneToMany) => right.names,
                     (true, _) => left.names,
@@ -72,11 +82,20 @@ impl Planner<'_> {
                 let plan = if several { plan::merge_equal(joined)? } else { joined };
                 Ok(Operand::Vector(Vector::new(plan, names)))
             }
-            _ => Err(self.parse_error(expr.span, "binary expression must contain only scalar and instant vector types")),
+            _ => {
+                Err(self.parse_error(expr.span, "binary expression must contain only scalar and instant vector types"))
+            }
         }
     }
 
-    fn with_scalar(&self, operator: Operator, filters: bool, vector: Vector, scalar: Scalar, scalar_left: bool) -> Result<Operand, Error> {
+    fn with_scalar(
+        &self,
+        operator: Operator,
+        filters: bool,
+        vector: Vector,
+        scalar: Scalar,
+        scalar_left: bool,
+    ) -> Result<Operand, Error> {
         let (input, columns) = self.with_scalars(vector.plan.clone(), vec![scalar])?;
         let Some(scalar) = columns.into_iter().next() else {
             return Err(weft_query::Error::Engine("a scalar operand got lost".into()).into());
@@ -94,13 +113,21 @@ impl Planner<'_> {
     }
 
     /// An operation between numbers: computed here as far as both are known.
-    pub(super) fn scalars(&self, operator: Operator, left: Scalar, right: Scalar, grid: &Grid) -> Result<Scalar, Error> {
+    pub(super) fn scalars(
+        &self,
+        operator: Operator,
+        left: Scalar,
+        right: Scalar,
+        grid: &Grid,
+    ) -> Result<Scalar, Error> {
         if let (Scalar::Constant(left), Scalar::Constant(right)) = (&left, &right) {
             return Ok(Scalar::Constant(operator.apply(*left, *right)));
         }
         if !matches!(left, Scalar::Relation(_)) && !matches!(right, Scalar::Relation(_)) {
             let at = |scalar: &Scalar, step| scalar.at(step).unwrap_or(f64::NAN);
-            return Ok(Scalar::Steps((0..grid.steps).map(|step| operator.apply(at(&left, step), at(&right, step))).collect()));
+            return Ok(Scalar::Steps(
+                (0..grid.steps).map(|step| operator.apply(at(&left, step), at(&right, step))).collect(),
+            ));
         }
         let left = left.relation(grid)?;
         let (input, columns) = self.with_scalars(left, vec![right])?;

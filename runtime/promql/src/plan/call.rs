@@ -78,7 +78,8 @@ impl Planner<'_> {
                 Vector::new(nothing, Names::None)
             }
             (name, []) if DATES.contains(&name) => {
-                let times = Scalar::Steps(grid.times().map(|time| (time / PER_SECOND) as f64).collect()).relation(grid)?;
+                let times =
+                    Scalar::Steps(grid.times().map(|time| (time / PER_SECOND) as f64).collect()).relation(grid)?;
                 Vector::new(plan::map_values(times, pointwise::call(name, values(), []))?, Names::None)
             }
             (name, [inner, rest @ ..]) if pointwise::kernel(name).is_some() => {
@@ -169,7 +170,10 @@ impl Planner<'_> {
         let wrong = (0..grid.steps).filter_map(|step| factor.at(step)).find(|factor| *factor <= 0.0 || *factor >= 1.0);
         match wrong {
             Some(found) => {
-                let message = format!("invalid {what} factor. Expected: 0 < {} < 1, got: {found}", if smoothing { "sf" } else { "tf" });
+                let message = format!(
+                    "invalid {what} factor. Expected: 0 < {} < 1, got: {found}",
+                    if smoothing { "sf" } else { "tf" }
+                );
                 Err(weft_query::Error::Rejected(message).into())
             }
             None => Ok(()),
@@ -184,10 +188,12 @@ impl Planner<'_> {
     /// Says so where a counter's function is used on what isn't named like a counter.
     fn note_possible_gauge(&mut self, matrix: &Expr) {
         let Kind::Range { selector, .. } = &matrix.kind else { return };
-        let name = selector.matchers.iter().find(|matcher| matcher.label == METRIC_NAME && matcher.op == MatchOp::Equal);
+        let name =
+            selector.matchers.iter().find(|matcher| matcher.label == METRIC_NAME && matcher.op == MatchOp::Equal);
         let Some(name) = name.map(|matcher| matcher.value.as_str()) else { return };
         if !["_total", "_sum", "_count", "_bucket"].iter().any(|suffix| name.ends_with(suffix)) {
-            let message = format!("metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {name:?}");
+            let message =
+                format!("metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {name:?}");
             self.notes.info_if_found(self.text, matrix.span, message);
         }
     }
@@ -214,8 +220,9 @@ impl Planner<'_> {
         let [target, _, _, pattern] = texts.as_slice() else {
             return Err(self.parse_error(inner.span, "label_replace() takes 5 arguments"));
         };
-        weft_query::functions::regexes::anchored(pattern)
-            .map_err(|_| weft_query::Error::Rejected(format!("invalid regular expression in label_replace(): {pattern}")))?;
+        weft_query::functions::regexes::anchored(pattern).map_err(|_| {
+            weft_query::Error::Rejected(format!("invalid regular expression in label_replace(): {pattern}"))
+        })?;
         check_label(target, "label_replace")?;
         let vector = self.vector(inner, grid)?;
         let mut arguments: Vec<Column> = vec![ident(LABELS)];
@@ -244,7 +251,9 @@ impl Planner<'_> {
 
 fn check_label(name: &str, function: &str) -> Result<(), Error> {
     if name.is_empty() {
-        return Err(weft_query::Error::Rejected(format!("invalid destination label name in {function}(): {name}")).into());
+        return Err(
+            weft_query::Error::Rejected(format!("invalid destination label name in {function}(): {name}")).into()
+        );
     }
     Ok(())
 }

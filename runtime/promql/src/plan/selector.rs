@@ -23,7 +23,12 @@ pub struct Ranged {
 /// The condition on a row of `metrics` that a matcher is.
 pub fn condition(matcher: &Matcher) -> Column {
     if matcher.label != METRIC_NAME {
-        let arguments = vec![ident(metrics::LABELS), lit(matcher.label.as_str()), lit(matcher.op.symbol()), lit(matcher.value.as_str())];
+        let arguments = vec![
+            ident(metrics::LABELS),
+            lit(matcher.label.as_str()),
+            lit(matcher.op.symbol()),
+            lit(matcher.value.as_str()),
+        ];
         return label_matches::label_matches().call(arguments);
     }
     let name = ident(metrics::NAME);
@@ -85,7 +90,13 @@ impl Planner<'_> {
     }
 
     /// The newest sample within the lookback, at each step; `function` is "instant" or "timestamp".
-    pub(super) fn newest(&self, expr: &Expr, selector: &Selector, function: &str, grid: &Grid) -> Result<Vector, Error> {
+    pub(super) fn newest(
+        &self,
+        expr: &Expr,
+        selector: &Selector,
+        function: &str,
+        grid: &Grid,
+    ) -> Result<Vector, Error> {
         let window = self.window(expr.span, &selector.modifiers, self.lookback, grid)?;
         let samples = self.samples(selector, window, false)?;
         let newest = range::call(function, ident(TIMESTAMPS), super::values(), &window, [])?;
@@ -128,7 +139,9 @@ impl Planner<'_> {
                 let vector = match self.plan(inner, &inner_grid)? {
                     Operand::Vector(vector) => vector,
                     Operand::Scalar(scalar) => Vector::new(scalar.relation(&inner_grid)?, Names::None),
-                    Operand::String(_) => return Err(self.parse_error(inner.span, "subquery is only allowed on instant vector")),
+                    Operand::String(_) => {
+                        return Err(self.parse_error(inner.span, "subquery is only allowed on instant vector"));
+                    }
                 };
                 Ok(Ranged { plan: plan::as_samples(vector.plan, &inner_grid)?, window, names: vector.names })
             }
@@ -141,8 +154,16 @@ impl Planner<'_> {
 ///
 /// # Errors
 /// Only by a fault of the engine.
-pub fn series_rows(scan: LogicalPlanBuilder, selectors: &[Selector], start: i64, end: i64) -> Result<LogicalPlanBuilder, Error> {
-    let any = selectors.iter().map(|selector| conditions(&selector.matchers, start.saturating_sub(1), end)).reduce(Column::or);
+pub fn series_rows(
+    scan: LogicalPlanBuilder,
+    selectors: &[Selector],
+    start: i64,
+    end: i64,
+) -> Result<LogicalPlanBuilder, Error> {
+    let any = selectors
+        .iter()
+        .map(|selector| conditions(&selector.matchers, start.saturating_sub(1), end))
+        .reduce(Column::or);
     let times = || ident(metrics::MAX_TIME).gt_eq(lit(start)).and(ident(metrics::MIN_TIME).lt_eq(lit(end)));
     Ok(scan.filter(any.unwrap_or_else(times))?)
 }

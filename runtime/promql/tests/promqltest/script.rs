@@ -54,10 +54,14 @@ pub(crate) fn commands(text: &str) -> Vec<(usize, Command)> {
             continue;
         }
         let body_start = at;
-        while at < lines.len() && !lines[at].trim().is_empty() && (lines[at].starts_with([' ', '\t']) || lines[at].starts_with('#')) {
+        while at < lines.len()
+            && !lines[at].trim().is_empty()
+            && (lines[at].starts_with([' ', '\t']) || lines[at].starts_with('#'))
+        {
             at += 1;
         }
-        let body: Vec<&str> = lines[body_start..at].iter().map(|line| line.trim()).filter(|line| !line.starts_with('#')).collect();
+        let body: Vec<&str> =
+            lines[body_start..at].iter().map(|line| line.trim()).filter(|line| !line.starts_with('#')).collect();
         let word = line.split_whitespace().next().unwrap();
         out.push((
             number,
@@ -180,7 +184,8 @@ fn labels(line: &str) -> (Option<Labels>, &str) {
     let first = line.chars().next().unwrap();
     let named = first.is_ascii_alphabetic() || first == '_' || first == ':';
     let word = &line[..name_len];
-    let value_word = word.eq_ignore_ascii_case("nan") || word.eq_ignore_ascii_case("inf") || word == "stale" || word == "_";
+    let value_word =
+        word.eq_ignore_ascii_case("nan") || word.eq_ignore_ascii_case("inf") || word == "stale" || word == "_";
     let mut rest = line;
     if named && (!value_word || line[name_len..].starts_with('{')) {
         out.push(("__name__".to_owned(), word.to_owned()));

@@ -1,6 +1,8 @@
 //! Samples of a script as hot rows of the `metrics` table.
 
-use arrow::array::{ArrayRef, BinaryArray, Int32Array, Int64Array, ListArray, RecordBatch, StringArray, new_null_array};
+use arrow::array::{
+    ArrayRef, BinaryArray, Int32Array, Int64Array, ListArray, RecordBatch, StringArray, new_null_array,
+};
 use arrow::buffer::{NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::DataType;
 use std::sync::Arc;
@@ -106,17 +108,22 @@ fn batch(rows: &[Row<'_>]) -> RecordBatch {
     let times: ArrayRef = Arc::new(Int64Array::from(times));
     let values: ArrayRef = Arc::new(arrow::array::Float64Array::from(values));
     let list = |kind: DataType, ends: Vec<i32>, child: ArrayRef, nulls| {
-        Arc::new(ListArray::new(element_field(kind), OffsetBuffer::new(ScalarBuffer::from(ends)), child, nulls)) as ArrayRef
+        Arc::new(ListArray::new(element_field(kind), OffsetBuffer::new(ScalarBuffer::from(ends)), child, nulls))
+            as ArrayRef
     };
     let columns = schema.fields().iter().map(|field| match field.name().as_str() {
-        metrics::NAME => Arc::new(rows.iter().map(|row| Some(row.labels.get("__name__").unwrap_or_default())).collect::<StringArray>()) as ArrayRef,
+        metrics::NAME => Arc::new(
+            rows.iter().map(|row| Some(row.labels.get("__name__").unwrap_or_default())).collect::<StringArray>(),
+        ) as ArrayRef,
         metrics::LABELS => Arc::new(std::mem::take(&mut labels).finish()),
         metrics::SERIES_ID => Arc::new(BinaryArray::from_iter_values(&ids)),
         metrics::KIND | metrics::TEMPORALITY => Arc::new(Int32Array::from(vec![0; rows.len()])),
         metrics::MIN_TIME => Arc::new(rows.iter().map(|row| row.times.first().copied()).collect::<Int64Array>()),
         metrics::MAX_TIME => Arc::new(rows.iter().map(|row| row.times.last().copied()).collect::<Int64Array>()),
         metrics::TIMESTAMPS => list(DataType::Int64, ends.clone(), Arc::clone(&times), None),
-        metrics::VALUES => list(DataType::Float64, value_ends.clone(), Arc::clone(&values), Some(NullBuffer::from(present.clone()))),
+        metrics::VALUES => {
+            list(DataType::Float64, value_ends.clone(), Arc::clone(&values), Some(NullBuffer::from(present.clone())))
+        }
         _ => new_null_array(field.data_type(), rows.len()),
     });
     RecordBatch::try_new(metrics::schema(), columns.collect()).unwrap()

@@ -7,8 +7,8 @@
 use super::maps::Labels;
 use super::{Columnar, column, text};
 use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Float64Array, Float64Builder, Int64Array, Int64Builder, MapArray,
-    StringArray, StringBuilder,
+    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Float64Array, Float64Builder, Int64Array, Int64Builder,
+    MapArray, StringArray, StringBuilder,
 };
 use datafusion::arrow::datatypes::{DataType, Float64Type, Int64Type};
 use datafusion::common::{Result, exec_err};
@@ -114,75 +114,91 @@ fn typed<'a>(array: &'a ArrayRef, function: &str) -> Result<Typed<'a>> {
 }
 
 static ATTR: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
-    Columnar::udf("attr", |_| Ok(DataType::Utf8), |arguments| {
-        let array = column(arguments, 0)?;
-        let key = text(arguments, 1)?;
-        let mut out = StringBuilder::new();
-        if let Ok(labels) = Labels::of(&array) {
-            for row in 0..labels.len() {
-                match labels.get(row, key) {
-                    "" => out.append_null(),
-                    value => out.append_value(value),
+    Columnar::udf(
+        "attr",
+        |_| Ok(DataType::Utf8),
+        |arguments| {
+            let array = column(arguments, 0)?;
+            let key = text(arguments, 1)?;
+            let mut out = StringBuilder::new();
+            if let Ok(labels) = Labels::of(&array) {
+                for row in 0..labels.len() {
+                    match labels.get(row, key) {
+                        "" => out.append_null(),
+                        value => out.append_value(value),
+                    }
+                }
+                return Ok(Arc::new(out.finish()));
+            }
+            let map = typed(&array, "attr")?;
+            let mut value = String::new();
+            for row in 0..array.len() {
+                value.clear();
+                match map.find(row, key) {
+                    Some(entry) if map.write(entry, &mut value) => out.append_value(&value),
+                    _ => out.append_null(),
                 }
             }
-            return Ok(Arc::new(out.finish()));
-        }
-        let map = typed(&array, "attr")?;
-        let mut value = String::new();
-        for row in 0..array.len() {
-            value.clear();
-            match map.find(row, key) {
-                Some(entry) if map.write(entry, &mut value) => out.append_value(&value),
-                _ => out.append_null(),
-            }
-        }
-        Ok(Arc::new(out.finish()))
-    })
+            Ok(Arc::new(out.finish()))
+        },
+    )
 });
 
 static INT: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
-    Columnar::udf("attr_int", |_| Ok(DataType::Int64), |arguments| {
-        let array = column(arguments, 0)?;
-        let key = text(arguments, 1)?;
-        let map = typed(&array, "attr_int")?;
-        let mut out = Int64Builder::with_capacity(array.len());
-        (0..array.len()).for_each(|row| out.append_option(map.find(row, key).and_then(|entry| map.int(entry))));
-        Ok(Arc::new(out.finish()))
-    })
+    Columnar::udf(
+        "attr_int",
+        |_| Ok(DataType::Int64),
+        |arguments| {
+            let array = column(arguments, 0)?;
+            let key = text(arguments, 1)?;
+            let map = typed(&array, "attr_int")?;
+            let mut out = Int64Builder::with_capacity(array.len());
+            (0..array.len()).for_each(|row| out.append_option(map.find(row, key).and_then(|entry| map.int(entry))));
+            Ok(Arc::new(out.finish()))
+        },
+    )
 });
 
 static DOUBLE: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
-    Columnar::udf("attr_double", |_| Ok(DataType::Float64), |arguments| {
-        let array = column(arguments, 0)?;
-        let key = text(arguments, 1)?;
-        let map = typed(&array, "attr_double")?;
-        let mut out = Float64Builder::with_capacity(array.len());
-        (0..array.len()).for_each(|row| out.append_option(map.find(row, key).and_then(|entry| map.double(entry))));
-        Ok(Arc::new(out.finish()))
-    })
+    Columnar::udf(
+        "attr_double",
+        |_| Ok(DataType::Float64),
+        |arguments| {
+            let array = column(arguments, 0)?;
+            let key = text(arguments, 1)?;
+            let map = typed(&array, "attr_double")?;
+            let mut out = Float64Builder::with_capacity(array.len());
+            (0..array.len()).for_each(|row| out.append_option(map.find(row, key).and_then(|entry| map.double(entry))));
+            Ok(Arc::new(out.finish()))
+        },
+    )
 });
 
 static LABELS: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
-    Columnar::udf("typed_to_labels", |_| Ok(label_map()), |arguments| {
-        let array = column(arguments, 0)?;
-        let map = typed(&array, "typed_to_labels")?;
-        let mut out = LabelMapBuilder::new();
-        let mut entries: Vec<usize> = Vec::new();
-        let mut value = String::new();
-        for row in 0..array.len() {
-            entries.clear();
-            entries.extend(map.entries(row));
-            entries.sort_by_key(|entry| map.key(*entry));
-            for entry in &entries {
-                value.clear();
-                if map.write(*entry, &mut value) {
-                    out.label(map.key(*entry), &value);
+    Columnar::udf(
+        "typed_to_labels",
+        |_| Ok(label_map()),
+        |arguments| {
+            let array = column(arguments, 0)?;
+            let map = typed(&array, "typed_to_labels")?;
+            let mut out = LabelMapBuilder::new();
+            let mut entries: Vec<usize> = Vec::new();
+            let mut value = String::new();
+            for row in 0..array.len() {
+                entries.clear();
+                entries.extend(map.entries(row));
+                entries.sort_by_key(|entry| map.key(*entry));
+                for entry in &entries {
+                    value.clear();
+                    if map.write(*entry, &mut value) {
+                        out.label(map.key(*entry), &value);
+                    }
                 }
+                out.finish_row();
             }
-            out.finish_row();
-        }
-        Ok(Arc::new(out.finish()))
-    })
+            Ok(Arc::new(out.finish()))
+        },
+    )
 });
 
 /// An attribute as text; null when absent.

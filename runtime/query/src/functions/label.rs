@@ -8,19 +8,23 @@ use datafusion::logical_expr::ScalarUDF;
 use std::sync::{Arc, LazyLock};
 
 static UDF: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
-    Columnar::udf("label", |_| Ok(DataType::Utf8), |arguments| {
-        let array = column(arguments, 0)?;
-        let name = text(arguments, 1)?;
-        let labels = Labels::of(&array)?;
-        let mut out = StringBuilder::with_capacity(labels.len(), labels.len() * 8);
-        for row in 0..labels.len() {
-            match labels.get(row, name) {
-                "" => out.append_null(),
-                value => out.append_value(value),
+    Columnar::udf(
+        "label",
+        |_| Ok(DataType::Utf8),
+        |arguments| {
+            let array = column(arguments, 0)?;
+            let name = text(arguments, 1)?;
+            let labels = Labels::of(&array)?;
+            let mut out = StringBuilder::with_capacity(labels.len(), labels.len() * 8);
+            for row in 0..labels.len() {
+                match labels.get(row, name) {
+                    "" => out.append_null(),
+                    value => out.append_value(value),
+                }
             }
-        }
-        Ok(Arc::new(out.finish()))
-    })
+            Ok(Arc::new(out.finish()))
+        },
+    )
 });
 
 /// The function.

@@ -7,25 +7,29 @@ use std::sync::{Arc, LazyLock};
 use weft_model::attributes::{LabelMapBuilder, label_map};
 
 static UDF: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
-    Columnar::udf("label_join", |_| Ok(label_map()), |arguments| {
-        let array = column(arguments, 0)?;
-        let labels = Labels::of(&array)?;
-        let (target, separator) = (text(arguments, 1)?, text(arguments, 2)?);
-        let sources = texts(arguments, 3)?;
-        let mut out = LabelMapBuilder::new();
-        let mut value = String::new();
-        for row in 0..labels.len() {
-            value.clear();
-            for (at, source) in sources.iter().enumerate() {
-                if at > 0 {
-                    value.push_str(separator);
+    Columnar::udf(
+        "label_join",
+        |_| Ok(label_map()),
+        |arguments| {
+            let array = column(arguments, 0)?;
+            let labels = Labels::of(&array)?;
+            let (target, separator) = (text(arguments, 1)?, text(arguments, 2)?);
+            let sources = texts(arguments, 3)?;
+            let mut out = LabelMapBuilder::new();
+            let mut value = String::new();
+            for row in 0..labels.len() {
+                value.clear();
+                for (at, source) in sources.iter().enumerate() {
+                    if at > 0 {
+                        value.push_str(separator);
+                    }
+                    value.push_str(labels.get(row, source));
                 }
-                value.push_str(labels.get(row, source));
+                write_with(&mut out, labels.row(row).filter(|(name, _)| *name != target), target, &value);
             }
-            write_with(&mut out, labels.row(row).filter(|(name, _)| *name != target), target, &value);
-        }
-        Ok(Arc::new(out.finish()))
-    })
+            Ok(Arc::new(out.finish()))
+        },
+    )
 });
 
 /// The function.

@@ -16,42 +16,50 @@ use weft_model::attributes::{LabelMapBuilder, label_map};
 const SEPARATOR: u8 = 0xff;
 
 static LABEL_KEY: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
-    Columnar::udf("label_key", |_| Ok(DataType::Binary), |arguments| {
-        let array = column(arguments, 0)?;
-        let labels = Labels::of(&array)?;
-        let modifier = texts(arguments, 1)?;
-        let (keep_listed, names) = match modifier.split_first() {
-            None => (false, &[][..]),
-            Some((&"by", names)) => (true, names),
-            Some((&"without", names)) => (false, names),
-            Some((other, _)) => return exec_err!("label_key: 'by' or 'without' expected, not '{other}'"),
-        };
-        let mut out = BinaryBuilder::with_capacity(labels.len(), labels.len() * 32);
-        let mut key = Vec::with_capacity(256);
-        for row in 0..labels.len() {
-            key.clear();
-            write(&mut key, labels.row(row).filter(|(name, _)| names.contains(name) == keep_listed));
-            out.append_value(&key);
-        }
-        Ok(Arc::new(out.finish()))
-    })
+    Columnar::udf(
+        "label_key",
+        |_| Ok(DataType::Binary),
+        |arguments| {
+            let array = column(arguments, 0)?;
+            let labels = Labels::of(&array)?;
+            let modifier = texts(arguments, 1)?;
+            let (keep_listed, names) = match modifier.split_first() {
+                None => (false, &[][..]),
+                Some((&"by", names)) => (true, names),
+                Some((&"without", names)) => (false, names),
+                Some((other, _)) => return exec_err!("label_key: 'by' or 'without' expected, not '{other}'"),
+            };
+            let mut out = BinaryBuilder::with_capacity(labels.len(), labels.len() * 32);
+            let mut key = Vec::with_capacity(256);
+            for row in 0..labels.len() {
+                key.clear();
+                write(&mut key, labels.row(row).filter(|(name, _)| names.contains(name) == keep_listed));
+                out.append_value(&key);
+            }
+            Ok(Arc::new(out.finish()))
+        },
+    )
 });
 
 static LABELS_OF_KEY: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
-    Columnar::udf("labels_of_key", |_| Ok(label_map()), |arguments| {
-        let array = column(arguments, 0)?;
-        let Some(keys) = array.as_binary_opt::<i32>() else {
-            return exec_err!("labels_of_key: a binary key expected, not {}", array.data_type());
-        };
-        let mut out = LabelMapBuilder::new();
-        for row in 0..keys.len() {
-            for (name, value) in read(keys.value(row))? {
-                out.label(name, value);
+    Columnar::udf(
+        "labels_of_key",
+        |_| Ok(label_map()),
+        |arguments| {
+            let array = column(arguments, 0)?;
+            let Some(keys) = array.as_binary_opt::<i32>() else {
+                return exec_err!("labels_of_key: a binary key expected, not {}", array.data_type());
+            };
+            let mut out = LabelMapBuilder::new();
+            for row in 0..keys.len() {
+                for (name, value) in read(keys.value(row))? {
+                    out.label(name, value);
+                }
+                out.finish_row();
             }
-            out.finish_row();
-        }
-        Ok(Arc::new(out.finish()))
-    })
+            Ok(Arc::new(out.finish()))
+        },
+    )
 });
 
 /// Appends labels, sorted by name, to a key.

@@ -9,25 +9,29 @@ use std::sync::{Arc, LazyLock};
 use weft_model::attributes::{LabelMapBuilder, label_map};
 
 static UDF: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
-    Columnar::udf("label_replace", |_| Ok(label_map()), |arguments| {
-        let array = column(arguments, 0)?;
-        let labels = Labels::of(&array)?;
-        let (target, replacement) = (text(arguments, 1)?, text(arguments, 2)?);
-        let (source, regex) = (text(arguments, 3)?, anchored(text(arguments, 4)?)?);
-        let mut out = LabelMapBuilder::new();
-        let mut value = String::new();
-        for row in 0..labels.len() {
-            match regex.captures(labels.get(row, source)) {
-                Some(captures) => {
-                    value.clear();
-                    captures.expand(replacement, &mut value);
-                    write_with(&mut out, labels.row(row).filter(|(name, _)| *name != target), target, &value);
+    Columnar::udf(
+        "label_replace",
+        |_| Ok(label_map()),
+        |arguments| {
+            let array = column(arguments, 0)?;
+            let labels = Labels::of(&array)?;
+            let (target, replacement) = (text(arguments, 1)?, text(arguments, 2)?);
+            let (source, regex) = (text(arguments, 3)?, anchored(text(arguments, 4)?)?);
+            let mut out = LabelMapBuilder::new();
+            let mut value = String::new();
+            for row in 0..labels.len() {
+                match regex.captures(labels.get(row, source)) {
+                    Some(captures) => {
+                        value.clear();
+                        captures.expand(replacement, &mut value);
+                        write_with(&mut out, labels.row(row).filter(|(name, _)| *name != target), target, &value);
+                    }
+                    None => write_with(&mut out, labels.row(row), "", ""),
                 }
-                None => write_with(&mut out, labels.row(row), "", ""),
             }
-        }
-        Ok(Arc::new(out.finish()))
-    })
+            Ok(Arc::new(out.finish()))
+        },
+    )
 });
 
 /// The function.

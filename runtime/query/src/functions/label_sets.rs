@@ -15,21 +15,25 @@ static WITHOUT: LazyLock<Arc<ScalarUDF>> =
     LazyLock::new(|| Columnar::udf("labels_without", |_| Ok(label_map()), |arguments| part(arguments, false)));
 
 static WITH: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
-    Columnar::udf("with_label", |_| Ok(label_map()), |arguments| {
-        let array = column(arguments, 0)?;
-        let labels = Labels::of(&array)?;
-        let name = text(arguments, 1)?;
-        let values = column(arguments, 2)?;
-        let Some(values) = values.as_string_opt::<i32>() else {
-            return exec_err!("with_label: a string expected, not {}", values.data_type());
-        };
-        let mut out = LabelMapBuilder::new();
-        for row in 0..labels.len() {
-            let value = if values.is_null(row) { "" } else { values.value(row) };
-            write_with(&mut out, labels.row(row).filter(|(key, _)| *key != name), name, value);
-        }
-        Ok(Arc::new(out.finish()))
-    })
+    Columnar::udf(
+        "with_label",
+        |_| Ok(label_map()),
+        |arguments| {
+            let array = column(arguments, 0)?;
+            let labels = Labels::of(&array)?;
+            let name = text(arguments, 1)?;
+            let values = column(arguments, 2)?;
+            let Some(values) = values.as_string_opt::<i32>() else {
+                return exec_err!("with_label: a string expected, not {}", values.data_type());
+            };
+            let mut out = LabelMapBuilder::new();
+            for row in 0..labels.len() {
+                let value = if values.is_null(row) { "" } else { values.value(row) };
+                write_with(&mut out, labels.row(row).filter(|(key, _)| *key != name), name, value);
+            }
+            Ok(Arc::new(out.finish()))
+        },
+    )
 });
 
 fn part(arguments: &ScalarFunctionArgs, keep_listed: bool) -> Result<ArrayRef> {

@@ -43,7 +43,9 @@ impl<'a> Labels<'a> {
     /// The labels of a row, in stored order, those with an empty value left out: they count as absent.
     pub fn row(&self, row: usize) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
         let (keys, values) = (self.keys, self.values);
-        self.entries(row).map(move |at| (keys.value(at), if values.is_null(at) { "" } else { values.value(at) })).filter(|(_, value)| !value.is_empty())
+        self.entries(row)
+            .map(move |at| (keys.value(at), if values.is_null(at) { "" } else { values.value(at) }))
+            .filter(|(_, value)| !value.is_empty())
     }
 
     /// The value of a label; empty when absent.
@@ -63,7 +65,12 @@ impl<'a> Labels<'a> {
 }
 
 /// Writes labels that come sorted by name with one more put in its place; an empty `value` puts none.
-pub fn write_with<'a>(out: &mut LabelMapBuilder, labels: impl Iterator<Item = (&'a str, &'a str)>, name: &str, value: &str) {
+pub fn write_with<'a>(
+    out: &mut LabelMapBuilder,
+    labels: impl Iterator<Item = (&'a str, &'a str)>,
+    name: &str,
+    value: &str,
+) {
     let mut placed = value.is_empty();
     for (key, held) in labels {
         if !placed && key > name {

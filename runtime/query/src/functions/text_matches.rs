@@ -44,15 +44,19 @@ impl<'a> Test<'a> {
 }
 
 static UDF: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
-    Columnar::udf("text_matches", |_| Ok(DataType::Boolean), |arguments| {
-        let array = column(arguments, 0)?;
-        let Some(values) = array.as_string_opt::<i32>() else {
-            return exec_err!("text_matches: a string expected, not {}", array.data_type());
-        };
-        let test = Test::new(text(arguments, 1)?, text(arguments, 2)?)?;
-        let passes: BooleanArray = values.iter().map(|value| Some(test.passes(value.unwrap_or("")))).collect();
-        Ok(Arc::new(passes))
-    })
+    Columnar::udf(
+        "text_matches",
+        |_| Ok(DataType::Boolean),
+        |arguments| {
+            let array = column(arguments, 0)?;
+            let Some(values) = array.as_string_opt::<i32>() else {
+                return exec_err!("text_matches: a string expected, not {}", array.data_type());
+            };
+            let test = Test::new(text(arguments, 1)?, text(arguments, 2)?)?;
+            let passes: BooleanArray = values.iter().map(|value| Some(test.passes(value.unwrap_or("")))).collect();
+            Ok(Arc::new(passes))
+        },
+    )
 });
 
 /// The function.

@@ -46,7 +46,10 @@ fn returns() -> DataType {
 }
 
 fn state() -> Vec<FieldRef> {
-    ["count", "value", "error", "mode"].into_iter().map(|name| Arc::new(Field::new(name, values_type(), true))).collect()
+    ["count", "value", "error", "mode"]
+        .into_iter()
+        .map(|name| Arc::new(Field::new(name, values_type(), true)))
+        .collect()
 }
 
 macro_rules! functions {
@@ -101,7 +104,9 @@ impl Steps {
 
     fn grow(&mut self, steps: usize, groups: usize) -> Result<()> {
         match self.steps {
-            Some(known) if known != steps => return exec_err!("lists of {known} and of {steps} steps in one aggregation"),
+            Some(known) if known != steps => {
+                return exec_err!("lists of {known} and of {steps} steps in one aggregation");
+            }
             _ => self.steps = Some(steps),
         }
         self.groups = self.groups.max(groups);
@@ -258,7 +263,13 @@ fn registers_of(mean: Mean) -> (f64, f64, f64, f64) {
 }
 
 impl GroupsAccumulator for Steps {
-    fn update_batch(&mut self, values: &[ArrayRef], groups: &[usize], filter: Option<&BooleanArray>, total: usize) -> Result<()> {
+    fn update_batch(
+        &mut self,
+        values: &[ArrayRef],
+        groups: &[usize],
+        filter: Option<&BooleanArray>,
+        total: usize,
+    ) -> Result<()> {
         let [values] = values else { return exec_err!("an aggregation of steps takes one argument") };
         let lists = FloatLists::of(values)?;
         self.groups = self.groups.max(total);

@@ -148,7 +148,8 @@ impl Keep {
     }
 }
 
-static BINARY: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Columnar::udf("steps_binary", |_| Ok(values_type()), evaluate));
+static BINARY: LazyLock<Arc<ScalarUDF>> =
+    LazyLock::new(|| Columnar::udf("steps_binary", |_| Ok(values_type()), evaluate));
 
 fn evaluate(arguments: &ScalarFunctionArgs) -> Result<ArrayRef> {
     let symbol = text(arguments, 0)?;
@@ -164,8 +165,14 @@ fn evaluate(arguments: &ScalarFunctionArgs) -> Result<ArrayRef> {
     Ok(out.finish())
 }
 
-fn write(out: &mut FloatListBuilder, operator: Operator, keep: Keep, left: OperandRow<'_>, right: OperandRow<'_>) -> Result<()> {
-    let steps = match (left.len(), right.len()) {
+fn write(
+    out: &mut FloatListBuilder,
+    operator: Operator,
+    keep: Keep,
+    left: OperandRow<'_>,
+    right: OperandRow<'_>,
+) -> Result<()> {
+    let steps = match (left.steps(), right.steps()) {
         (Some(left), Some(right)) if left != right => return exec_err!("operands of {left} and of {right} steps"),
         (Some(steps), _) | (None, Some(steps)) => steps,
         (None, None) => 1,

@@ -12,8 +12,9 @@ use datafusion::logical_expr::{AggregateUDF, EmitTo, GroupsAccumulator};
 use std::sync::{Arc, LazyLock};
 use weft_model::attributes::{element_field, label_map, list_of};
 
-static FIELDS: LazyLock<Fields> =
-    LazyLock::new(|| Fields::from(vec![Field::new(LABELS, label_map(), true), Field::new(VALUES, values_type(), true)]));
+static FIELDS: LazyLock<Fields> = LazyLock::new(|| {
+    Fields::from(vec![Field::new(LABELS, label_map(), true), Field::new(VALUES, values_type(), true)])
+});
 
 static UDF: LazyLock<Arc<AggregateUDF>> =
     LazyLock::new(|| Grouped::udaf("collect_series", series_list, state, || Box::new(Collect::default())));
@@ -124,11 +125,7 @@ impl Collect {
         }
         let order: Vec<(usize, usize)> = self.places.iter().map(|(_, batch, row)| (*batch, *row)).collect();
         let sources: Vec<&dyn Array> = self.batches.iter().map(|batch| batch.as_ref() as &dyn Array).collect();
-        let series = if order.is_empty() {
-            new_empty_array(&series_type())
-        } else {
-            interleave(&sources, &order)?
-        };
+        let series = if order.is_empty() { new_empty_array(&series_type()) } else { interleave(&sources, &order)? };
         rest.iter_mut().for_each(|(group, _, _)| *group -= groups);
         self.groups -= groups;
         self.places = rest;
@@ -141,15 +138,25 @@ impl Collect {
 }
 
 impl GroupsAccumulator for Collect {
-    fn update_batch(&mut self, values: &[ArrayRef], groups: &[usize], filter: Option<&BooleanArray>, total: usize) -> Result<()> {
-        let [labels, values] = values else { return exec_err!("collect_series takes 2 arguments, not {}", values.len()) };
-        let batch: ArrayRef = Arc::new(StructArray::new(FIELDS.clone(), vec![Arc::clone(labels), Arc::clone(values)], None));
+    fn update_batch(
+        &mut self,
+        values: &[ArrayRef],
+        groups: &[usize],
+        filter: Option<&BooleanArray>,
+        total: usize,
+    ) -> Result<()> {
+        let [labels, values] = values else {
+            return exec_err!("collect_series takes 2 arguments, not {}", values.len());
+        };
+        let batch: ArrayRef =
+            Arc::new(StructArray::new(FIELDS.clone(), vec![Arc::clone(labels), Arc::clone(values)], None));
         self.groups = self.groups.max(total);
         self.bytes += batch.get_array_memory_size();
         let at = self.batches.len();
         self.batches.push(batch);
         let passes = |row: usize| filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row));
-        self.places.extend(groups.iter().enumerate().filter(|(row, _)| passes(*row)).map(|(row, group)| (*group, at, row)));
+        self.places
+            .extend(groups.iter().enumerate().filter(|(row, _)| passes(*row)).map(|(row, group)| (*group, at, row)));
         Ok(())
     }
 

@@ -42,7 +42,8 @@ impl<'a> FloatLists<'a> {
     /// When it is no list of floats.
     pub fn of(array: &'a ArrayRef) -> Result<Self> {
         let lists = array.as_list_opt::<i32>();
-        let Some((list, child)) = lists.and_then(|list| Some((list, list.values().as_primitive_opt::<Float64Type>()?))) else {
+        let Some((list, child)) = lists.and_then(|list| Some((list, list.values().as_primitive_opt::<Float64Type>()?)))
+        else {
             return exec_err!("expected a list of floats, not {}", array.data_type());
         };
         Ok(Self { list, values: child.values(), nulls: child.nulls().filter(|nulls| nulls.null_count() > 0) })
@@ -98,7 +99,8 @@ impl<'a> IntLists<'a> {
     /// When it is no list of integers.
     pub fn of(array: &'a ArrayRef) -> Result<Self> {
         let lists = array.as_list_opt::<i32>();
-        let Some((list, child)) = lists.and_then(|list| Some((list, list.values().as_primitive_opt::<Int64Type>()?))) else {
+        let Some((list, child)) = lists.and_then(|list| Some((list, list.values().as_primitive_opt::<Int64Type>()?)))
+        else {
             return exec_err!("expected a list of integers, not {}", array.data_type());
         };
         Ok(Self { list, values: child.values() })
@@ -194,7 +196,9 @@ impl Operand {
     pub fn read(arguments: &ScalarFunctionArgs, at: usize) -> Result<Self> {
         match arguments.args.get(at) {
             Some(ColumnarValue::Scalar(ScalarValue::Float64(Some(value)))) => Ok(Self::Constant(*value)),
-            Some(ColumnarValue::Scalar(ScalarValue::List(list))) => Ok(Self::Column(Arc::clone(list) as ArrayRef, true)),
+            Some(ColumnarValue::Scalar(ScalarValue::List(list))) => {
+                Ok(Self::Column(Arc::clone(list) as ArrayRef, true))
+            }
             Some(ColumnarValue::Array(array)) => Ok(Self::Column(Arc::clone(array), false)),
             _ => exec_err!("argument {} must be a number or a list of numbers", at + 1),
         }
@@ -255,7 +259,7 @@ impl OperandRow<'_> {
     }
 
     /// Steps it has; `None` for a constant.
-    pub fn len(&self) -> Option<usize> {
+    pub fn steps(&self) -> Option<usize> {
         match self {
             Self::Constant(_) => None,
             Self::List(row) => Some(row.values.len()),

@@ -167,7 +167,9 @@ impl Gather {
             return exec_err!("gather_points takes 3 arguments, not {}", columns.len());
         };
         let labels = Labels::of(labels)?;
-        let (Some(times), Some(values)) = (times.as_primitive_opt::<Int64Type>(), values.as_primitive_opt::<Float64Type>()) else {
+        let (Some(times), Some(values)) =
+            (times.as_primitive_opt::<Int64Type>(), values.as_primitive_opt::<Float64Type>())
+        else {
             return exec_err!("gather_points: times must be 64-bit integers, values 64-bit floats");
         };
         for (row, &group) in groups.iter().enumerate().filter(|(row, _)| passes(*row)) {
@@ -308,7 +310,13 @@ impl Scratch {
 }
 
 impl GroupsAccumulator for Gather {
-    fn update_batch(&mut self, values: &[ArrayRef], groups: &[usize], filter: Option<&BooleanArray>, total: usize) -> Result<()> {
+    fn update_batch(
+        &mut self,
+        values: &[ArrayRef],
+        groups: &[usize],
+        filter: Option<&BooleanArray>,
+        total: usize,
+    ) -> Result<()> {
         self.key_of.resize(total.max(self.key_of.len()), None);
         let passes = |row: usize| filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row));
         match self.source {

@@ -1,9 +1,9 @@
 //! The times a query is evaluated at, and the window of samples each of them sees.
 
 use crate::functions::integer;
+use datafusion::common::ScalarValue;
 use datafusion::common::{Result, exec_err};
 use datafusion::logical_expr::{Expr, ScalarFunctionArgs, lit};
-use datafusion::common::ScalarValue;
 
 /// Evaluation times: `start`, `start + step`, …, `steps` of them. The unit is the caller's (PromQL
 /// counts in ms, LogQL in ns).
@@ -20,7 +20,13 @@ pub struct Grid {
 impl Grid {
     /// The times from `start` to `end`, both included, every `step`.
     pub fn new(start: i64, end: i64, step: i64) -> Self {
-        let steps = if end < start { 0 } else if step <= 0 { 1 } else { (end - start) / step + 1 };
+        let steps = if end < start {
+            0
+        } else if step <= 0 {
+            1
+        } else {
+            (end - start) / step + 1
+        };
         Self { start, step: step.max(1), steps: usize::try_from(steps).unwrap_or(0) }
     }
 

@@ -17,12 +17,19 @@ pub const BOUND: &str = "le";
 /// Counts that differ by less, relative to their sum, are taken as equal.
 const NOISE: f64 = 1e-12;
 
-static QUANTILE: LazyLock<Arc<ScalarUDF>> =
-    LazyLock::new(|| Columnar::udf("steps_histogram_quantile", |_| Ok(values_type()), |arguments| evaluate(arguments, |buckets, numbers| quantile(numbers[0], buckets))));
+static QUANTILE: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
+    Columnar::udf(
+        "steps_histogram_quantile",
+        |_| Ok(values_type()),
+        |arguments| evaluate(arguments, |buckets, numbers| quantile(numbers[0], buckets)),
+    )
+});
 static FRACTION: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
-    Columnar::udf("steps_histogram_fraction", |_| Ok(values_type()), |arguments| {
-        evaluate(arguments, |buckets, numbers| fraction(numbers[0], numbers[1], buckets))
-    })
+    Columnar::udf(
+        "steps_histogram_fraction",
+        |_| Ok(values_type()),
+        |arguments| evaluate(arguments, |buckets, numbers| fraction(numbers[0], numbers[1], buckets)),
+    )
 });
 
 /// Everything up to `bound`, and how often it was seen.
@@ -36,7 +43,8 @@ fn evaluate(arguments: &ScalarFunctionArgs, function: impl Fn(&mut Vec<Bucket>, 
     let array = column(arguments, 0)?;
     let series = SeriesLists::of(&array)?;
     let (labels, values) = (Labels::of(series.labels)?, FloatLists::of(series.values)?);
-    let numbers: Vec<Operand> = (1..arguments.args.len()).map(|at| Operand::read(arguments, at)).collect::<Result<_>>()?;
+    let numbers: Vec<Operand> =
+        (1..arguments.args.len()).map(|at| Operand::read(arguments, at)).collect::<Result<_>>()?;
     let operands = numbers.iter().map(Operand::rows).collect::<Result<Vec<_>>>()?;
     let mut out = FloatListBuilder::with_capacity(series.len(), 0);
     let mut bounds: Vec<(f64, usize)> = Vec::new();
@@ -50,7 +58,11 @@ fn evaluate(arguments: &ScalarFunctionArgs, function: impl Fn(&mut Vec<Bucket>, 
         let steps = series.row(row).next().map_or(0, |at| values.row(at).values.len());
         for step in 0..steps {
             buckets.clear();
-            buckets.extend(bounds.iter().filter_map(|(bound, at)| Some(Bucket { bound: *bound, count: values.row(*at).get(step)? })));
+            buckets.extend(
+                bounds
+                    .iter()
+                    .filter_map(|(bound, at)| Some(Bucket { bound: *bound, count: values.row(*at).get(step)? })),
+            );
             for (number, operand) in at_step.iter_mut().zip(&operands) {
                 *number = operand.row(row).get(step).unwrap_or(f64::NAN);
             }

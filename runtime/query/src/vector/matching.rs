@@ -17,8 +17,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 use weft_model::attributes::LabelMapBuilder;
 
-static UNIQUE: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Columnar::udf("series_unique", |_| Ok(series_list()), check_unique));
-static MATCHED: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Columnar::udf("series_match", |_| Ok(series_list()), match_rows));
+static UNIQUE: LazyLock<Arc<ScalarUDF>> =
+    LazyLock::new(|| Columnar::udf("series_unique", |_| Ok(series_list()), check_unique));
+static MATCHED: LazyLock<Arc<ScalarUDF>> =
+    LazyLock::new(|| Columnar::udf("series_match", |_| Ok(series_list()), match_rows));
 
 /// How many series of either side may share a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -149,11 +151,12 @@ impl Parameters<'_> {
         let drop_name = self.operation.drops_name();
         let one_to_one = self.cardinality == Cardinality::OneToOne;
         let kept = |name: &str| {
-            !(drop_name && name == METRIC_NAME)
-                && !(one_to_one && self.labels.contains(&name) != self.on)
-                && !self.include.contains(&name)
+            let dropped = drop_name && name == METRIC_NAME;
+            let no_key = one_to_one && self.labels.contains(&name) != self.on;
+            !dropped && !no_key && !self.include.contains(&name)
         };
-        let included = self.include.iter().map(|name| (*name, one.get(one_at, name))).filter(|(_, value)| !value.is_empty());
+        let included =
+            self.include.iter().map(|name| (*name, one.get(one_at, name))).filter(|(_, value)| !value.is_empty());
         key.clear();
         if self.include.is_empty() {
             label_key::write(key, many.row(many_at).filter(|(name, _)| kept(name)));
@@ -203,15 +206,17 @@ fn match_rows(arguments: &ScalarFunctionArgs) -> Result<ArrayRef> {
                 let outcome = outcomes.entry(key.clone()).or_default();
                 outcome.met.resize(steps, false);
                 outcome.values.resize(steps, None);
-                for step in 0..steps {
+                for (step, taken) in taken.iter().enumerate() {
                     let Some((mine, theirs)) = held.get(step).zip(other.get(step)) else { continue };
-                    if parameters.cardinality == Cardinality::OneToOne && taken[step] {
+                    if parameters.cardinality == Cardinality::OneToOne && *taken {
                         return Err(rejected(
                             "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)",
                         ));
                     }
                     if outcome.met[step] {
-                        return Err(rejected("multiple matches for labels: grouping labels must ensure unique matches"));
+                        return Err(rejected(
+                            "multiple matches for labels: grouping labels must ensure unique matches",
+                        ));
                     }
                     met_now.push(step);
                     outcome.met[step] = true;

@@ -39,7 +39,9 @@ impl Number {
     fn beside(self, input: LogicalPlanBuilder, name: &str) -> Result<(LogicalPlanBuilder, Expr)> {
         match self {
             Self::Literal(literal) => Ok((input, literal)),
-            Self::Relation(relation) => Ok((LogicalPlanBuilder::from(beside(input.build()?, relation, name)?), ident(name))),
+            Self::Relation(relation) => {
+                Ok((LogicalPlanBuilder::from(beside(input.build()?, relation, name)?), ident(name)))
+            }
         }
     }
 }
@@ -163,7 +165,8 @@ fn projected(input: LogicalPlan, columns: [Expr; 2]) -> Result<LogicalPlan> {
             })?;
             Ok(whole.data.unalias().alias(field.name()))
         });
-        plan = LogicalPlan::Projection(Projection::try_new(composed.collect::<Result<_>>()?, Arc::clone(&inner.input))?);
+        plan =
+            LogicalPlan::Projection(Projection::try_new(composed.collect::<Result<_>>()?, Arc::clone(&inner.input))?);
     }
 }
 
@@ -212,7 +215,10 @@ fn collected(input: LogicalPlan, key: Expr, key_name: &str, series_name: &str) -
 fn unnested(input: LogicalPlanBuilder) -> Result<LogicalPlan> {
     let options = UnnestOptions::new().with_preserve_nulls(false);
     let field = |name: &str| steps::part(ident(SERIES), name).alias(name);
-    input.unnest_column_with_options(Column::from_name(SERIES), options)?.project([field(LABELS), field(VALUES)])?.build()
+    input
+        .unnest_column_with_options(Column::from_name(SERIES), options)?
+        .project([field(LABELS), field(VALUES)])?
+        .build()
 }
 
 /// The `k` greatest ("topk") or least ("bottomk") series of each group at each step.
@@ -230,9 +236,7 @@ pub fn topk(input: LogicalPlan, kind: &'static str, k: Number, grouping: &Groupi
 /// When the input is no vector.
 pub fn quantile(input: LogicalPlan, rank: Number, grouping: &Grouping) -> Result<LogicalPlan> {
     let (series, rank) = rank.beside(collected(input, grouping.key(labels()), KEY, SERIES)?, NUMBER)?;
-    series
-        .project([of_key(KEY), select::quantile_call(ident(SERIES), rank).alias(VALUES)])?
-        .build()
+    series.project([of_key(KEY), select::quantile_call(ident(SERIES), rank).alias(VALUES)])?.build()
 }
 
 /// How many series of each group have each value, at each step.
@@ -277,16 +281,21 @@ fn histograms(buckets: LogicalPlan, named: bool) -> Result<LogicalPlanBuilder> {
 }
 
 fn histogram_results(series: LogicalPlanBuilder, result: Expr) -> Result<LogicalPlan> {
-    series
-        .project([of_key(KEY), result.alias(VALUES)])?
-        .build()
+    series.project([of_key(KEY), result.alias(VALUES)])?.build()
 }
 
 /// An operator between each series and a number (a literal, or a literal list of one a step).
 ///
 /// # Errors
 /// When the input is no vector.
-pub fn binary_constant(vector: LogicalPlan, operator: Operator, keep: Keep, constant: Expr, constant_left: bool, new_labels: Expr) -> Result<LogicalPlan> {
+pub fn binary_constant(
+    vector: LogicalPlan,
+    operator: Operator,
+    keep: Keep,
+    constant: Expr,
+    constant_left: bool,
+    new_labels: Expr,
+) -> Result<LogicalPlan> {
     let (left, right) = if constant_left { (constant, values()) } else { (values(), constant) };
     map(vector, new_labels, binary::call(operator, keep, left, right))
 }
@@ -304,7 +313,12 @@ pub fn beside(vector: LogicalPlan, scalar: LogicalPlan, column: &str) -> Result<
 ///
 /// # Errors
 /// When either input is no vector.
-pub fn binary_vectors(left: LogicalPlan, right: LogicalPlan, operation: Operation, matching: &Matching) -> Result<LogicalPlan> {
+pub fn binary_vectors(
+    left: LogicalPlan,
+    right: LogicalPlan,
+    operation: Operation,
+    matching: &Matching,
+) -> Result<LogicalPlan> {
     let left_one = matching.cardinality == Cardinality::OneToMany;
     let checked = |input, key_name: &str, series_name: &str, side, one: bool| -> Result<LogicalPlan> {
         let series = collected(input, matching.key(labels()), key_name, series_name)?;
@@ -337,7 +351,12 @@ pub enum SetOperator {
 ///
 /// # Errors
 /// When either input is no vector.
-pub fn set_operation(left: LogicalPlan, right: LogicalPlan, operator: SetOperator, matching: &Matching) -> Result<LogicalPlan> {
+pub fn set_operation(
+    left: LogicalPlan,
+    right: LogicalPlan,
+    operator: SetOperator,
+    matching: &Matching,
+) -> Result<LogicalPlan> {
     match operator {
         SetOperator::And => masked(left, right, true, matching),
         SetOperator::Unless => masked(left, right, false, matching),
@@ -351,7 +370,10 @@ pub fn set_operation(left: LogicalPlan, right: LogicalPlan, operator: SetOperato
 /// `kept` at the steps where `other` has (or lacks) a series of the same key.
 fn masked(kept: LogicalPlan, other: LogicalPlan, present: bool, matching: &Matching) -> Result<LogicalPlan> {
     let presence = LogicalPlanBuilder::from(other)
-        .aggregate([matching.key(labels()).alias(OTHER_KEY)], [Op::Group.function().call(vec![values()]).alias(OTHER_VALUES)])?
+        .aggregate(
+            [matching.key(labels()).alias(OTHER_KEY)],
+            [Op::Group.function().call(vec![values()]).alias(OTHER_VALUES)],
+        )?
         .build()?;
     let join = if present { JoinType::Inner } else { JoinType::Left };
     let mask = if present { steps::masked_with } else { steps::masked_without };

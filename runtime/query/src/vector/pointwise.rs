@@ -17,7 +17,8 @@ fn evaluate(arguments: &ScalarFunctionArgs) -> Result<ArrayRef> {
     let Some(kernel) = kernel(name) else { return exec_err!("there is no function '{name}' of a number") };
     let array = column(arguments, 1)?;
     let lists = FloatLists::of(&array)?;
-    let numbers: Vec<Operand> = (2..arguments.args.len()).map(|at| Operand::read(arguments, at)).collect::<Result<_>>()?;
+    let numbers: Vec<Operand> =
+        (2..arguments.args.len()).map(|at| Operand::read(arguments, at)).collect::<Result<_>>()?;
     let operands = numbers.iter().map(Operand::rows).collect::<Result<Vec<_>>>()?;
     let mut out = FloatListBuilder::with_capacity(lists.len(), 0);
     let mut at_step = vec![0.0; operands.len()];
@@ -54,7 +55,15 @@ pub fn kernel(name: &str) -> Option<Kernel> {
         "log2" => |x, _| Some(x.log2()),
         "log10" => |x, _| Some(x.log10()),
         "rad" => |x, _| Some(x * std::f64::consts::PI / 180.0),
-        "sgn" => |x, _| Some(if x > 0.0 { 1.0 } else if x < 0.0 { -1.0 } else { x }),
+        "sgn" => |x, _| {
+            Some(if x > 0.0 {
+                1.0
+            } else if x < 0.0 {
+                -1.0
+            } else {
+                x
+            })
+        },
         "sin" => |x, _| Some(x.sin()),
         "sinh" => |x, _| Some(x.sinh()),
         "sqrt" => |x, _| Some(x.sqrt()),

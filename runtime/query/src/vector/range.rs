@@ -62,11 +62,16 @@ pub(crate) enum Sight {
     Now,
 }
 
-pub(crate) fn evaluate(arguments: &ScalarFunctionArgs, sight: Sight, function: impl Fn(&Samples<'_>) -> Option<f64>) -> Result<ArrayRef> {
+pub(crate) fn evaluate(
+    arguments: &ScalarFunctionArgs,
+    sight: Sight,
+    function: impl Fn(&Samples<'_>) -> Option<f64>,
+) -> Result<ArrayRef> {
     let (times, values) = (column(arguments, 0)?, column(arguments, 1)?);
     let (times, values) = (IntLists::of(&times)?, FloatLists::of(&values)?);
     let window = Window::read(arguments, 2)?;
-    let numbers: Vec<Operand> = (FIRST_NUMBER..arguments.args.len()).map(|at| Operand::read(arguments, at)).collect::<Result<_>>()?;
+    let numbers: Vec<Operand> =
+        (FIRST_NUMBER..arguments.args.len()).map(|at| Operand::read(arguments, at)).collect::<Result<_>>()?;
     let operands = numbers.iter().map(Operand::rows).collect::<Result<Vec<_>>>()?;
     let fixed = window.at.is_some() && sight != Sight::Now && operands.iter().all(|operand| operand.is_constant());
     let mut out = FloatListBuilder::with_capacity(values.len(), window.grid.steps);
@@ -192,7 +197,13 @@ pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
 ///
 /// # Errors
 /// When there is no function of this name.
-pub fn call(name: &str, timestamps: Expr, values: Expr, window: &Window, numbers: impl IntoIterator<Item = Expr>) -> Result<Expr> {
+pub fn call(
+    name: &str,
+    timestamps: Expr,
+    values: Expr,
+    window: &Window,
+    numbers: impl IntoIterator<Item = Expr>,
+) -> Result<Expr> {
     let Some(at) = NAMES.iter().position(|known| *known == name) else {
         return exec_err!("there is no function '{name}' of a range");
     };

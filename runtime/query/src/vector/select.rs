@@ -16,7 +16,8 @@ use std::sync::{Arc, LazyLock};
 use weft_model::attributes::LabelMapBuilder;
 
 static TOP: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Columnar::udf("steps_topk", |_| Ok(series_list()), top));
-static QUANTILE: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Columnar::udf("steps_quantile", |_| Ok(values_type()), quantile));
+static QUANTILE: LazyLock<Arc<ScalarUDF>> =
+    LazyLock::new(|| Columnar::udf("steps_quantile", |_| Ok(values_type()), quantile));
 static COUNT_VALUES: LazyLock<Arc<ScalarUDF>> =
     LazyLock::new(|| Columnar::udf("steps_count_values", |_| Ok(series_list()), count_values));
 

@@ -17,13 +17,15 @@ static SAMPLES: LazyLock<Fields> = LazyLock::new(|| {
 
 static MASK: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Columnar::udf("steps_mask", |_| Ok(values_type()), mask));
 static FILL: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Columnar::udf("steps_fill", |_| Ok(values_type()), fill));
-static INVERT: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Columnar::udf("steps_invert", |_| Ok(values_type()), invert));
+static INVERT: LazyLock<Arc<ScalarUDF>> =
+    LazyLock::new(|| Columnar::udf("steps_invert", |_| Ok(values_type()), invert));
 static AS_SAMPLES: LazyLock<Arc<ScalarUDF>> =
     LazyLock::new(|| Columnar::udf("steps_as_samples", |_| Ok(DataType::Struct(SAMPLES.clone())), as_samples));
 static LABELS_PART: LazyLock<Arc<ScalarUDF>> =
     LazyLock::new(|| Columnar::udf("series_labels", |_| Ok(label_map()), |arguments| part_of(arguments, LABELS)));
-static TIMESTAMPS_PART: LazyLock<Arc<ScalarUDF>> =
-    LazyLock::new(|| Columnar::udf("series_timestamps", |_| Ok(timestamps_type()), |arguments| part_of(arguments, TIMESTAMPS)));
+static TIMESTAMPS_PART: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
+    Columnar::udf("series_timestamps", |_| Ok(timestamps_type()), |arguments| part_of(arguments, TIMESTAMPS))
+});
 static VALUES_PART: LazyLock<Arc<ScalarUDF>> =
     LazyLock::new(|| Columnar::udf("series_values", |_| Ok(values_type()), |arguments| part_of(arguments, VALUES)));
 static AT: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Columnar::udf("steps_at", |_| Ok(DataType::Float64), at));
@@ -168,5 +170,8 @@ pub fn constants(values: &[Option<f64>]) -> Expr {
 }
 
 pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
-    [&MASK, &FILL, &INVERT, &AS_SAMPLES, &AT, &LABELS_PART, &TIMESTAMPS_PART, &VALUES_PART].into_iter().map(|function| Arc::clone(function)).collect()
+    [&MASK, &FILL, &INVERT, &AS_SAMPLES, &AT, &LABELS_PART, &TIMESTAMPS_PART, &VALUES_PART]
+        .into_iter()
+        .map(|function| Arc::clone(function))
+        .collect()
 }

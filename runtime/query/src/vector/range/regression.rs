@@ -10,7 +10,8 @@ fn line(samples: &Samples<'_>, origin: i64) -> (f64, f64) {
     if samples.values.iter().all(|value| *value == first) {
         return if first.is_infinite() { (f64::NAN, f64::NAN) } else { (0.0, first) };
     }
-    let (mut n, mut sum_x, mut sum_y, mut sum_xy, mut sum_x2) = (0.0, Sum::default(), Sum::default(), Sum::default(), Sum::default());
+    let (mut n, mut sum_x, mut sum_y, mut sum_xy, mut sum_x2) =
+        (0.0, Sum::default(), Sum::default(), Sum::default(), Sum::default());
     for (time, value) in samples.times.iter().zip(samples.values) {
         n += 1.0;
         let x = samples.seconds(time - origin);
