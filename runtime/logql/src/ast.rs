@@ -145,11 +145,27 @@ impl Compare {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum LabelFilter {
     Text(Matcher),
-    Number { name: String, op: Compare, value: f64 },
+    Number {
+        name: String,
+        op: Compare,
+        value: f64,
+    },
     /// `value` in ns.
-    Duration { name: String, op: Compare, value: i64 },
-    Bytes { name: String, op: Compare, value: f64 },
-    Ip { name: String, negated: bool, pattern: String },
+    Duration {
+        name: String,
+        op: Compare,
+        value: i64,
+    },
+    Bytes {
+        name: String,
+        op: Compare,
+        value: f64,
+    },
+    Ip {
+        name: String,
+        negated: bool,
+        pattern: String,
+    },
     And(Box<LabelFilter>, Box<LabelFilter>),
     Or(Box<LabelFilter>, Box<LabelFilter>),
 }

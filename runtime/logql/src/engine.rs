@@ -84,7 +84,14 @@ impl Engine {
     /// [`Error::Parse`] and [`Error::Invalid`] for what isn't LogQL, [`Error::Pipeline`] when a stage
     /// fails on a line that a metric query needs, [`Error::Limit`] when the answer is too large,
     /// [`Error::Query`] when the engine fails.
-    pub async fn range(&self, query: &str, start_ns: i64, end_ns: i64, step_ns: i64, options: &Options) -> Result<Answer, Error> {
+    pub async fn range(
+        &self,
+        query: &str,
+        start_ns: i64,
+        end_ns: i64,
+        step_ns: i64,
+        options: &Options,
+    ) -> Result<Answer, Error> {
         let expr = self.checked(query)?;
         if end_ns < start_ns {
             return Err(Error::Invalid("the end of the range lies before its start".to_owned()));
@@ -96,7 +103,10 @@ impl Engine {
             Expr::Log(log) => {
                 let most = self.config.max_entries;
                 if options.limit > most {
-                    return Err(Error::Limit(format!("max entries limit per query exceeded, limit > max_entries ({} > {most})", options.limit)));
+                    return Err(Error::Limit(format!(
+                        "max entries limit per query exceeded, limit > max_entries ({} > {most})",
+                        options.limit
+                    )));
                 }
                 let streams = streams::run(&session, &log, (start_ns, end_ns), options, &counters).await?;
                 let entries = streams.iter().map(|stream| stream.entries.len() as u64).sum();
@@ -111,7 +121,9 @@ impl Engine {
 
     fn grid(&self, start: i64, end: i64, step: i64) -> Result<Grid, Error> {
         if step <= 0 {
-            return Err(Error::Invalid("zero or negative query resolution step widths are not accepted. Try a positive integer".to_owned()));
+            return Err(Error::Invalid(
+                "zero or negative query resolution step widths are not accepted. Try a positive integer".to_owned(),
+            ));
         }
         let steps = usize::try_from(end.saturating_sub(start) / step).unwrap_or(usize::MAX).saturating_add(1);
         let most = self.config.max_points;
@@ -137,7 +149,8 @@ impl Engine {
         let mut series: Vec<Series> = Vec::with_capacity(vector.series.len());
         for one in vector.series {
             let times = (0..).map(|step: i64| (grid.start + grid.step * step).div_euclid(1_000_000));
-            let points: Vec<(i64, f64)> = times.zip(one.values).filter_map(|(time, value)| Some((time, value?))).collect();
+            let points: Vec<(i64, f64)> =
+                times.zip(one.values).filter_map(|(time, value)| Some((time, value?))).collect();
             if !points.is_empty() {
                 series.push(Series { labels: one.labels, points });
             }
@@ -180,7 +193,13 @@ impl Engine {
     ///
     /// # Errors
     /// As [`Self::range`].
-    pub async fn label_values(&self, name: &str, selector: Option<&str>, start_ns: i64, end_ns: i64) -> Result<Vec<String>, Error> {
+    pub async fn label_values(
+        &self,
+        name: &str,
+        selector: Option<&str>,
+        start_ns: i64,
+        end_ns: i64,
+    ) -> Result<Vec<String>, Error> {
         let sets = self.series(&texts(selector), start_ns, end_ns).await?;
         let values: BTreeSet<String> = sets.iter().filter_map(|labels| labels.get(name)).map(str::to_owned).collect();
         Ok(values.into_iter().collect())

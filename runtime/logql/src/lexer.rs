@@ -101,7 +101,8 @@ pub(crate) fn tokens(query: &str) -> Result<Vec<Token>, Error> {
             '0'..='9' => number(rest).map_err(fail)?,
             '.' if rest[1..].starts_with(|c: char| c.is_ascii_digit()) => number(rest).map_err(fail)?,
             '-' if rest.starts_with("--") && rest[2..].starts_with(|c: char| c.is_ascii_alphabetic()) => {
-                let end = rest[2..].find(|c: char| !c.is_ascii_alphanumeric() && c != '-').map_or(rest.len(), |end| end + 2);
+                let end =
+                    rest[2..].find(|c: char| !c.is_ascii_alphanumeric() && c != '-').map_or(rest.len(), |end| end + 2);
                 (Kind::Flag(rest[2..end].to_owned()), end)
             }
             c if c == '_' || c.is_alphabetic() => {

@@ -59,7 +59,10 @@ pub(crate) fn parse(query: &str) -> Result<Expr, Error> {
     let parsed = whole(&mut input);
     parsed.map_err(|error| {
         let (ErrMode::Backtrack(failure) | ErrMode::Cut(failure)) = error else {
-            return Error::Parse { position: Position::of(query, query.len()), message: "syntax error: unexpected end".into() };
+            return Error::Parse {
+                position: Position::of(query, query.len()),
+                message: "syntax error: unexpected end".into(),
+            };
         };
         Error::Parse { position: Position::of(query, failure.at), message: failure.message }
     })
@@ -106,7 +109,9 @@ fn skip(input: &mut Input<'_>) {
 fn describe(kind: &Kind) -> String {
     match kind {
         Kind::Ident(name) => match name.as_str() {
-            "ip" | "bool" | "by" | "without" | "and" | "or" | "unless" | "on" | "ignoring" | "offset" | "unwrap" => name.clone(),
+            "ip" | "bool" | "by" | "without" | "and" | "or" | "unless" | "on" | "ignoring" | "offset" | "unwrap" => {
+                name.clone()
+            }
             _ => "IDENTIFIER".to_owned(),
         },
         Kind::Text(_) => "STRING".to_owned(),

@@ -19,7 +19,8 @@ use weft_query::Error as QueryError;
 /// Finds the pipeline's own error inside an error of the engine.
 pub(crate) fn engine_error(error: QueryError) -> Error {
     if let QueryError::Rejected(message) = &error
-        && let Some((error, series)) = message.strip_prefix(pipeline::PIPELINE_ERROR).and_then(|rest| rest.split_once('\n'))
+        && let Some((error, series)) =
+            message.strip_prefix(pipeline::PIPELINE_ERROR).and_then(|rest| rest.split_once('\n'))
     {
         return Error::Pipeline { error: error.to_owned(), series: series.to_owned() };
     }

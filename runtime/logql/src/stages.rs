@@ -179,7 +179,11 @@ fn compile(stage: &Stage) -> Result<Compiled, String> {
 fn named_captures(pattern: &str) -> Result<Regex, String> {
     // The library refuses equal names itself; the message is LogQL's.
     let regex = line_filter::regex(pattern).map_err(|error| {
-        if error.contains("duplicate") { format!("duplicate extracted label name in regexp `{pattern}`") } else { error }
+        if error.contains("duplicate") {
+            format!("duplicate extracted label name in regexp `{pattern}`")
+        } else {
+            error
+        }
     })?;
     if regex.capture_names().flatten().next().is_none() {
         return Err("at least one named capture must be supplied".to_owned());

@@ -19,7 +19,9 @@ use weft_logql::{Answer, Labels, Options, Value};
 const BASE: i64 = 1_700_006_400_000_000_000;
 
 fn near(got: f64, expected: f64) -> bool {
-    got == expected || (got.is_nan() && expected.is_nan()) || (got - expected).abs() <= 1e-6 * expected.abs().max(got.abs())
+    got == expected
+        || (got.is_nan() && expected.is_nan())
+        || (got - expected).abs() <= 1e-6 * expected.abs().max(got.abs())
 }
 
 type Points = Vec<Option<f64>>;
@@ -42,11 +44,12 @@ fn series(answer: Answer, times: &[i64]) -> Vec<(Labels, Points)> {
 
 fn compare(got: &[(Labels, Points)], expected: &[(Labels, Points)], ordered: bool) -> Result<(), String> {
     let same = |a: &Points, b: &Points| {
-        a.len() == b.len() && a.iter().zip(b).all(|(a, b)| match (a, b) {
-            (Some(a), Some(b)) => near(*a, *b),
-            (None, None) => true,
-            _ => false,
-        })
+        a.len() == b.len()
+            && a.iter().zip(b).all(|(a, b)| match (a, b) {
+                (Some(a), Some(b)) => near(*a, *b),
+                (None, None) => true,
+                _ => false,
+            })
     };
     let fail = || Err(format!("got {got:?}, expected {expected:?}"));
     if got.len() != expected.len() {
@@ -63,7 +66,10 @@ fn compare(got: &[(Labels, Points)], expected: &[(Labels, Points)], ordered: boo
 async fn eval(store: &Store, eval: &script::Eval) -> Result<(), String> {
     let options = Options::default();
     let (answer, times) = match eval.range {
-        None => (store.engine.instant(&eval.query, BASE + eval.start, &options).await, vec![(BASE + eval.start) / 1_000_000]),
+        None => (
+            store.engine.instant(&eval.query, BASE + eval.start, &options).await,
+            vec![(BASE + eval.start) / 1_000_000],
+        ),
         Some((end, step)) => {
             let times = (0..).map(|n| eval.start + n * step).take_while(|time| *time <= end);
             let times = times.map(|time| (BASE + time) / 1_000_000).collect();
@@ -79,7 +85,9 @@ async fn eval(store: &Store, eval: &script::Eval) -> Result<(), String> {
         }
         (Expectation::Fail { .. }, Ok(answer)) => Err(format!("should fail, got {answer:?}")),
         (Expectation::Series { .. }, Err(error)) => Err(format!("failed: {error}")),
-        (Expectation::Series { series: expected, ordered }, Ok(answer)) => compare(&series(answer, &times), expected, *ordered),
+        (Expectation::Series { series: expected, ordered }, Ok(answer)) => {
+            compare(&series(answer, &times), expected, *ordered)
+        }
     }
 }
 

@@ -203,10 +203,9 @@ impl std::str::FromStr for Scope {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|scope| scope.name() == text)
-            .ok_or_else(|| format!("unknown scope '{text}': use resource, span, event, link, instrumentation or intrinsic"))
+        Self::ALL.into_iter().find(|scope| scope.name() == text).ok_or_else(|| {
+            format!("unknown scope '{text}': use resource, span, event, link, instrumentation or intrinsic")
+        })
     }
 }
 

@@ -38,7 +38,11 @@ pub(crate) enum Stage {
 pub(crate) enum Spanset {
     /// `{ … }`.
     Filter(Expr),
-    Binary { op: SpansetOp, left: Box<Spanset>, right: Box<Spanset> },
+    Binary {
+        op: SpansetOp,
+        left: Box<Spanset>,
+        right: Box<Spanset>,
+    },
     /// `( pipeline )`.
     Pipeline(Box<Pipeline>),
 }
@@ -78,8 +82,15 @@ pub(crate) struct ScalarFilter {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Scalar {
     Static(Value),
-    Aggregate { op: AggregateOp, argument: Option<Expr> },
-    Arithmetic { op: Op, left: Box<Scalar>, right: Box<Scalar> },
+    Aggregate {
+        op: AggregateOp,
+        argument: Option<Expr>,
+    },
+    Arithmetic {
+        op: Op,
+        left: Box<Scalar>,
+        right: Box<Scalar>,
+    },
     /// `( pipeline | aggregate )`.
     Pipeline(Box<Pipeline>, Box<Scalar>),
 }

@@ -172,10 +172,18 @@ fn binary_type(expr: &Expr, op: Op, left: &Expr, right: &Expr) -> Result<Type, E
         return Ok(Type::Bool);
     }
     if op.is_arithmetic() {
-        return if fits(left_type, &[Type::Number]) && fits(right_type, &[Type::Number]) { Ok(Type::Number) } else { illegal() };
+        return if fits(left_type, &[Type::Number]) && fits(right_type, &[Type::Number]) {
+            Ok(Type::Number)
+        } else {
+            illegal()
+        };
     }
     if matches!(op, Op::And | Op::Or) {
-        return if fits(left_type, &[Type::Bool]) && fits(right_type, &[Type::Bool]) { Ok(Type::Bool) } else { illegal() };
+        return if fits(left_type, &[Type::Bool]) && fits(right_type, &[Type::Bool]) {
+            Ok(Type::Bool)
+        } else {
+            illegal()
+        };
     }
     if matches!(op, Op::Regex | Op::NotRegex) {
         let Expr::Static(Value::String(pattern)) = right else { return illegal() };
@@ -215,10 +223,18 @@ fn scalar(scalar: &Scalar) -> Result<(), Error> {
         Scalar::Aggregate { op, argument: Some(argument) } => {
             match type_of(argument)? {
                 Type::Number | Type::Attribute => {}
-                _ => return invalid(format!("aggregate field expressions must resolve to a number type: {}({argument})", op.name())),
+                _ => {
+                    return invalid(format!(
+                        "aggregate field expressions must resolve to a number type: {}({argument})",
+                        op.name()
+                    ));
+                }
             }
             if !references_span(argument) {
-                return invalid(format!("aggregate field expressions must reference the span: {}({argument})", op.name()));
+                return invalid(format!(
+                    "aggregate field expressions must reference the span: {}({argument})",
+                    op.name()
+                ));
             }
             Ok(())
         }
@@ -276,7 +292,11 @@ fn metrics_function(function: &MetricsFunction) -> Result<(), Error> {
     by.iter().chain(field).try_for_each(supported)?;
     let most = if matches!(op, MetricsOp::Quantile | MetricsOp::Histogram | MetricsOp::Avg) { 4 } else { 5 };
     if by.len() > most {
-        return invalid(format!("maximum number of group-by attributes of {} exceeded: {} > {most}", op.name(), by.len()));
+        return invalid(format!(
+            "maximum number of group-by attributes of {} exceeded: {} > {most}",
+            op.name(),
+            by.len()
+        ));
     }
     if quantiles.iter().any(|quantile| !(0.0..=1.0).contains(quantile)) {
         return invalid("quantiles must lie between 0 and 1");

@@ -1,7 +1,8 @@
 //! The entry points: text and times in, answers out.
 
 use crate::answer::{
-    KIND_NAMES, STATUS_NAMES, Scope, ScopeTags, SearchAnswer, Series, ServiceStats, Span, SpanSet, Stats, Trace as FoundTrace, Value,
+    KIND_NAMES, STATUS_NAMES, Scope, ScopeTags, SearchAnswer, Series, ServiceStats, Span, SpanSet, Stats,
+    Trace as FoundTrace, Value,
 };
 use crate::ast::{Field, Intrinsic, Pipeline, Query, Root, Spanset, Stage};
 use crate::check::check;
@@ -79,7 +80,10 @@ impl Engine {
             return Err(Error::Invalid("this is a metrics query: use the metrics API for it".to_owned()));
         };
         if search.limit > self.config.max_limit {
-            return Err(Error::Limit(format!("limit {} exceeds the maximum of {}", search.limit, self.config.max_limit)));
+            return Err(Error::Limit(format!(
+                "limit {} exceeds the maximum of {}",
+                search.limit, self.config.max_limit
+            )));
         }
         if search.spans_per_spanset > self.config.max_spans_per_spanset {
             return Err(Error::Limit(format!(
@@ -119,7 +123,9 @@ impl Engine {
         let columns: Vec<SpanColumns<'_>> = batches
             .iter()
             .zip(&schemas)
-            .map(|(batch, schema)| SpanColumns::of(schema.fields().iter().map(|field| field.name().as_str()), batch.columns()))
+            .map(|(batch, schema)| {
+                SpanColumns::of(schema.fields().iter().map(|field| field.name().as_str()), batch.columns())
+            })
             .collect();
         let mut members: HashMap<&[u8], Vec<(usize, usize)>> = HashMap::new();
         for (batch, spans) in columns.iter().enumerate() {
@@ -177,16 +183,26 @@ impl Engine {
     ///
     /// # Errors
     /// When `tag` is no field, or the engine fails.
-    pub async fn tag_values(&self, tag: &str, filter: Option<&str>, start_ns: i64, end_ns: i64) -> Result<Vec<Value>, Error> {
+    pub async fn tag_values(
+        &self,
+        tag: &str,
+        filter: Option<&str>,
+        start_ns: i64,
+        end_ns: i64,
+    ) -> Result<Vec<Value>, Error> {
         let field = parse_field(tag)?;
         match &field {
             Field::Intrinsic(Intrinsic::Status) => {
-                return Ok((0..STATUS_NAMES.len()).map(|code| Value::Status(i32::try_from(code).unwrap_or(0))).collect());
+                return Ok((0..STATUS_NAMES.len())
+                    .map(|code| Value::Status(i32::try_from(code).unwrap_or(0)))
+                    .collect());
             }
             Field::Intrinsic(Intrinsic::Kind) => {
                 return Ok((0..KIND_NAMES.len()).map(|kind| Value::Kind(i32::try_from(kind).unwrap_or(0))).collect());
             }
-            Field::Intrinsic(Intrinsic::Duration | Intrinsic::TraceDuration | Intrinsic::EventTime) => return Ok(Vec::new()),
+            Field::Intrinsic(Intrinsic::Duration | Intrinsic::TraceDuration | Intrinsic::EventTime) => {
+                return Ok(Vec::new());
+            }
             Field::Parent(name) => return Err(Error::Unsupported(format!("the parent scope ({name})"))),
             _ => {}
         }
@@ -207,7 +223,13 @@ impl Engine {
     }
 
     /// Names or services of spans without a parent.
-    async fn root_values(&self, session: &Session, field: &Field, range: (i64, i64), most: usize) -> Result<Vec<Value>, Error> {
+    async fn root_values(
+        &self,
+        session: &Session,
+        field: &Field,
+        range: (i64, i64),
+        most: usize,
+    ) -> Result<Vec<Value>, Error> {
         let roots = crate::ast::Expr::Binary {
             op: crate::ast::Op::Equal,
             left: Box::new(crate::ast::Expr::Field(Field::Intrinsic(Intrinsic::ParentId))),
@@ -226,14 +248,25 @@ impl Engine {
     ///
     /// # Errors
     /// As [`Self::search`].
-    pub async fn metrics_range(&self, query: &str, start_ns: i64, end_ns: i64, step_ns: i64) -> Result<Vec<Series>, Error> {
+    pub async fn metrics_range(
+        &self,
+        query: &str,
+        start_ns: i64,
+        end_ns: i64,
+        step_ns: i64,
+    ) -> Result<Vec<Series>, Error> {
         if step_ns <= 0 || end_ns < start_ns {
-            return Err(Error::Invalid("a metrics query needs a step greater than 0 and an end behind its start".to_owned()));
+            return Err(Error::Invalid(
+                "a metrics query needs a step greater than 0 and an end behind its start".to_owned(),
+            ));
         }
         let first = start_ns.div_euclid(step_ns).saturating_mul(step_ns);
         let count = usize::try_from(end_ns.saturating_sub(first) / step_ns).unwrap_or(usize::MAX).saturating_add(1);
         if count > self.config.max_intervals {
-            return Err(Error::Limit(format!("the query has {count} intervals, more than {}: use a larger step", self.config.max_intervals)));
+            return Err(Error::Limit(format!(
+                "the query has {count} intervals, more than {}: use a larger step",
+                self.config.max_intervals
+            )));
         }
         self.metrics(query, Intervals { first, step: step_ns, count }).await
     }
@@ -259,9 +292,25 @@ impl Engine {
 
 /// Intrinsics as the tags API lists them.
 const INTRINSIC_TAGS: [&str; 19] = [
-    "duration", "event:name", "event:timeSinceStart", "instrumentation:name", "instrumentation:version", "kind", "link:spanID",
-    "link:traceID", "name", "rootName", "rootServiceName", "span:id", "span:parentID", "span:childCount", "status",
-    "statusMessage", "trace:id", "traceDuration", "nestedSetParent",
+    "duration",
+    "event:name",
+    "event:timeSinceStart",
+    "instrumentation:name",
+    "instrumentation:version",
+    "kind",
+    "link:spanID",
+    "link:traceID",
+    "name",
+    "rootName",
+    "rootServiceName",
+    "span:id",
+    "span:parentID",
+    "span:childCount",
+    "status",
+    "statusMessage",
+    "trace:id",
+    "traceDuration",
+    "nestedSetParent",
 ];
 
 fn found(trace: &Trace<'_>, id: &[u8], sets: &[Set], compiled: &CompiledPipeline, most: usize) -> FoundTrace {

@@ -60,11 +60,9 @@ impl Error {
     /// What the caller should do.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Parse { .. }
-            | Self::Invalid(_)
-            | Self::Unsupported(_)
-            | Self::Execution(_)
-            | Self::Limit(_) => ErrorKind::Reject,
+            Self::Parse { .. } | Self::Invalid(_) | Self::Unsupported(_) | Self::Execution(_) | Self::Limit(_) => {
+                ErrorKind::Reject
+            }
             Self::Query(error) => error.kind(),
         }
     }

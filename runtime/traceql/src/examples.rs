@@ -33,7 +33,10 @@ fn upstream_examples_are_told_apart() {
         for query in queries.iter().flatten() {
             let got = outcome(query);
             if got != section {
-                wrong.push(format!("{section}: {query} is {got}: {:?}", parse(query).and_then(|query| check(&query)).err()));
+                wrong.push(format!(
+                    "{section}: {query} is {got}: {:?}",
+                    parse(query).and_then(|query| check(&query)).err()
+                ));
             }
         }
     }

@@ -84,7 +84,8 @@ mod tests {
 
     #[test]
     fn legacy_searches_become_valid_queries() {
-        for (tags, min) in [("", None), ("service.name=api", Some("1s")), (r#"a="x y" b=5 error=true name=GET"#, None)] {
+        for (tags, min) in [("", None), ("service.name=api", Some("1s")), (r#"a="x y" b=5 error=true name=GET"#, None)]
+        {
             let query = tags_query(tags, min, None).unwrap();
             let query = if query == "{  }" { "{ }".to_owned() } else { query };
             crate::check::check(&crate::parse::parse(&query).unwrap()).unwrap();

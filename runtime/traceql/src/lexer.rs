@@ -32,8 +32,8 @@ pub(crate) struct Token {
 
 /// Longest first, so that the first match is the right one.
 const SYMBOLS: [&str; 35] = [
-    "&>>", "&<<", "!>>", "!<<", "&&", "||", ">>", "<<", "&>", "&<", "&~", "!>", "!<", "!~", "!=", ">=", "<=", "=~", "{", "}",
-    "(", ")", ",", "|", "~", "=", ">", "<", "!", "+", "-", "*", "/", "%", "^",
+    "&>>", "&<<", "!>>", "!<<", "&&", "||", ">>", "<<", "&>", "&<", "&~", "!>", "!<", "!~", "!=", ">=", "<=", "=~",
+    "{", "}", "(", ")", ",", "|", "~", "=", ">", "<", "!", "+", "-", "*", "/", "%", "^",
 ];
 
 const SCOPES: [(&str, AttributeScope); 6] = [
@@ -127,7 +127,11 @@ fn attribute_name(text: &str) -> Result<(String, usize), String> {
     let mut chars = text.char_indices();
     while let Some((at, c)) = chars.next() {
         if c.is_whitespace() || "{}()=~!<>&|^,".contains(c) {
-            return if name.is_empty() { Err("syntax error: an attribute has no name".to_owned()) } else { Ok((name, at)) };
+            return if name.is_empty() {
+                Err("syntax error: an attribute has no name".to_owned())
+            } else {
+                Ok((name, at))
+            };
         }
         if c != '"' {
             name.push(c);
@@ -262,20 +266,26 @@ mod tests {
     #[test]
     fn attribute_names_run_to_brackets_and_comparisons() {
         let attribute = |scope, name: &str| Kind::Attribute(scope, name.to_owned());
-        assert_eq!(kinds(".a+1=2"), [attribute(AttributeScope::Any, "a+1"), Kind::Symbol("="), Kind::Static(Value::Int(2))]);
+        assert_eq!(
+            kinds(".a+1=2"),
+            [attribute(AttributeScope::Any, "a+1"), Kind::Symbol("="), Kind::Static(Value::Int(2))]
+        );
         assert_eq!(kinds(r#"span."a b\"".c"#), [attribute(AttributeScope::Span, "a b\".c")]);
         assert!(tokens("{ . }").is_err() && tokens("{ span. }").is_err());
     }
 
     #[test]
     fn numbers_and_durations_are_told_apart() {
-        assert_eq!(kinds("1h30m 1.5s 7 1.5 2d"), [
-            Kind::Static(Value::Duration(5_400_000_000_000)),
-            Kind::Static(Value::Duration(1_500_000_000)),
-            Kind::Static(Value::Int(7)),
-            Kind::Static(Value::Float(1.5)),
-            Kind::Static(Value::Duration(172_800_000_000_000)),
-        ]);
+        assert_eq!(
+            kinds("1h30m 1.5s 7 1.5 2d"),
+            [
+                Kind::Static(Value::Duration(5_400_000_000_000)),
+                Kind::Static(Value::Duration(1_500_000_000)),
+                Kind::Static(Value::Int(7)),
+                Kind::Static(Value::Float(1.5)),
+                Kind::Static(Value::Duration(172_800_000_000_000)),
+            ]
+        );
         assert!(tokens("100000000000000000000000000000").is_err());
     }
 

@@ -74,7 +74,10 @@ fn run<T>(text: &str, parser: impl Fn(&mut Input<'_>) -> Parsed<T>) -> Result<T,
     });
     parsed.map_err(|error| {
         let (ErrMode::Backtrack(failure) | ErrMode::Cut(failure)) = error else {
-            return Error::Parse { position: Position::of(text, text.len()), message: "syntax error: unexpected end".to_owned() };
+            return Error::Parse {
+                position: Position::of(text, text.len()),
+                message: "syntax error: unexpected end".to_owned(),
+            };
         };
         Error::Parse { position: Position::of(text, failure.at), message: failure.message }
     })

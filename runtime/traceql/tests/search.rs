@@ -7,7 +7,8 @@ mod store;
 use store::{SECOND, START, Span, Store};
 use weft_traceql::{Error, Scope, Search, SearchAnswer, Value};
 
-const ALL: Search = Search { start_ns: START - 10 * SECOND, end_ns: START + 100 * SECOND, limit: 20, spans_per_spanset: 100 };
+const ALL: Search =
+    Search { start_ns: START - 10 * SECOND, end_ns: START + 100 * SECOND, limit: 20, spans_per_spanset: 100 };
 
 /// Trace 1: api `GET /users` (2 s, a child `db.query` of service db with status error, 3 ms).
 /// Trace 2: api `POST /orders` (100 ms). Trace 3: an orphan of service worker.
@@ -17,12 +18,31 @@ async fn store() -> Store {
         Span { trace: 1, id: 1, name: "GET /users", service: "api", kind: 2, duration: 2 * SECOND, ..Span::default() }
             .with("http.method", "GET")
             .with_int("http.status_code", 200),
-        Span { trace: 1, id: 2, parent: 1, name: "db.query", service: "db", kind: 3, duration: 3_000_000, status: 2, ..Span::default() }
-            .with("db.system", "postgresql")
-            .with_json("tags", r#"["a","b"]"#),
-        Span { trace: 2, id: 3, at: 5, name: "POST /orders", service: "api", kind: 2, duration: 100_000_000, ..Span::default() }
-            .with("http.method", "POST")
-            .with("http.status_code", "500"),
+        Span {
+            trace: 1,
+            id: 2,
+            parent: 1,
+            name: "db.query",
+            service: "db",
+            kind: 3,
+            duration: 3_000_000,
+            status: 2,
+            ..Span::default()
+        }
+        .with("db.system", "postgresql")
+        .with_json("tags", r#"["a","b"]"#),
+        Span {
+            trace: 2,
+            id: 3,
+            at: 5,
+            name: "POST /orders",
+            service: "api",
+            kind: 2,
+            duration: 100_000_000,
+            ..Span::default()
+        }
+        .with("http.method", "POST")
+        .with("http.status_code", "500"),
         Span { trace: 3, id: 4, parent: 99, at: 7, name: "job", service: "worker", duration: 1_000, ..Span::default() },
     ]);
     store
@@ -50,10 +70,13 @@ async fn the_queries_of_the_issue_answer() {
     assert_eq!(trace.root_trace_name.as_deref(), Some("GET /users"));
     assert_eq!(trace.duration_ns, 2 * SECOND);
     assert_eq!(trace.span_sets[0].matched, 1);
-    assert_eq!(trace.span_sets[0].attributes, [
-        ("by(span.http.method)".to_owned(), Value::String("GET".to_owned())),
-        ("avg(duration)".to_owned(), Value::Duration(2 * SECOND)),
-    ]);
+    assert_eq!(
+        trace.span_sets[0].attributes,
+        [
+            ("by(span.http.method)".to_owned(), Value::String("GET".to_owned())),
+            ("avg(duration)".to_owned(), Value::Duration(2 * SECOND)),
+        ]
+    );
 }
 
 #[tokio::test]
@@ -101,10 +124,10 @@ async fn spans_carry_the_fields_that_the_query_names() {
     let answer = search(r#"{ status = error } | select(span.db.system, name)"#).await;
     let span = &answer.traces[0].span_sets[0].spans[0];
     assert_eq!(span.name.as_deref(), Some("db.query"));
-    assert_eq!(span.attributes, [
-        ("status".to_owned(), Value::Status(2)),
-        ("db.system".to_owned(), Value::String("postgresql".to_owned())),
-    ]);
+    assert_eq!(
+        span.attributes,
+        [("status".to_owned(), Value::Status(2)), ("db.system".to_owned(), Value::String("postgresql".to_owned())),]
+    );
     let plain = search("{ duration > 1s }").await;
     assert_eq!(plain.traces[0].span_sets[0].spans[0].name, None);
 }
@@ -149,7 +172,11 @@ async fn tags_and_their_values_are_listed_by_scope() {
 #[tokio::test]
 async fn metrics_count_spans_by_the_interval_of_their_start() {
     let store = store().await;
-    let series = store.engine.metrics_range("{} | count_over_time() by (resource.service.name)", START, START + 10 * SECOND, 5 * SECOND).await.unwrap();
+    let series = store
+        .engine
+        .metrics_range("{} | count_over_time() by (resource.service.name)", START, START + 10 * SECOND, 5 * SECOND)
+        .await
+        .unwrap();
     assert_eq!(series.len(), 3);
     assert_eq!(series[0].labels, [("resource.service.name".to_owned(), Value::String("api".to_owned()))]);
     let counts: Vec<f64> = series[0].samples.iter().map(|(_, value)| *value).collect();

@@ -1,7 +1,10 @@
 //! Metric expressions: operators by precedence climbing, aggregations, functions.
 
 use super::pipeline::{selector, stages};
-use super::{Failure, Input, Parsed, eat, eat_word, expect, failure, ident, is, number, peek, peek_second, position, skip, symbol, text, unexpected};
+use super::{
+    Failure, Input, Parsed, eat, eat_word, expect, failure, ident, is, number, peek, peek_second, position, skip,
+    symbol, text, unexpected,
+};
 use crate::ast::{
     Binary, BinaryOp, Compare, Expr, Group, Grouping, LabelReplace, LogExpr, Matching, MetricExpr, RangeAggregation,
     RangeOp, VectorAggregation, VectorOp,
@@ -189,9 +192,7 @@ fn grouping(input: &mut Input<'_>) -> Parsed<Option<Grouping>> {
 fn vector_aggregation(input: &mut Input<'_>, op: VectorOp, at: usize) -> Parsed<MetricExpr> {
     let before = grouping(input)?;
     expect(input, "(")?;
-    let parameter = if matches!(peek(input), Kind::Number(_) | Kind::Symbol("-" | "+"))
-        && followed_by_comma(input)
-    {
+    let parameter = if matches!(peek(input), Kind::Number(_) | Kind::Symbol("-" | "+")) && followed_by_comma(input) {
         let parameter_at = position(input);
         let value = number(input)?;
         expect(input, ",")?;
@@ -221,7 +222,11 @@ fn followed_by_comma(input: &Input<'_>) -> bool {
     number(&mut ahead).is_ok() && is(&ahead, ",")
 }
 
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the value is checked to be a small integer")]
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the value is checked to be a small integer"
+)]
 fn k(op: VectorOp, value: f64) -> Result<usize, String> {
     if value.fract() != 0.0 || !(1.0..=1e9).contains(&value) {
         return Err(format!("invalid parameter {}({value},: it must be an integer greater than 0", op.name()));
@@ -238,7 +243,10 @@ fn range_aggregation(input: &mut Input<'_>, op: RangeOp) -> Parsed<MetricExpr> {
         skip(input);
         expect(input, ",")?;
     } else if matches!(peek(input), Kind::Number(_)) {
-        return Err(failure(position(input), format!("parameter {} not supported for operation {}", "of a number", op.name())));
+        return Err(failure(
+            position(input),
+            format!("parameter {} not supported for operation {}", "of a number", op.name()),
+        ));
     }
     let (selector, window) = ranged(input)?;
     let Some((range, offset)) = window else { return Err(unexpected(input, "RANGE")) };

@@ -1,6 +1,9 @@
 //! Stream selectors and pipeline stages.
 
-use super::{Input, Parsed, eat, eat_word, expect, failure, ident, is, is_word, peek, peek_second, position, skip, symbol, text, unexpected};
+use super::{
+    Input, Parsed, eat, eat_word, expect, failure, ident, is, is_word, peek, peek_second, position, skip, symbol, text,
+    unexpected,
+};
 use crate::ast::{
     Compare, Conversion, Extraction, FormatSource, LabelFilter, LabelFormat, LineFilter, LineOp, LineOperand, MatchOp,
     Matcher, Selection, Stage, Unwrap,
@@ -102,8 +105,19 @@ fn stage(input: &mut Input<'_>) -> Parsed<Stage> {
         return label_filter(input).map(Stage::LabelFilter);
     }
     let known = [
-        "json", "logfmt", "regexp", "pattern", "unpack", "decolorize", "line_format", "label_format", "drop", "keep",
-        "unwrap", "distinct", "variants",
+        "json",
+        "logfmt",
+        "regexp",
+        "pattern",
+        "unpack",
+        "decolorize",
+        "line_format",
+        "label_format",
+        "drop",
+        "keep",
+        "unwrap",
+        "distinct",
+        "variants",
     ];
     if !known.contains(&word.as_str()) {
         return label_filter(input).map(Stage::LabelFilter);

@@ -21,12 +21,17 @@ fn errors_name_line_and_column() {
 fn stage_names_are_labels_when_compared() {
     assert!(matches!(stages(r#"{a="b"} | json = "x""#)[..], [Stage::LabelFilter(_)]));
     assert!(matches!(stages(r#"{a="b"} | json != "x""#)[..], [Stage::Json(_), Stage::LineFilter(_)]));
-    assert!(matches!(stages(r#"{a="b"} | duration > 1000 | bytes < 1MB"#)[..], [Stage::LabelFilter(_), Stage::LabelFilter(_)]));
+    assert!(matches!(
+        stages(r#"{a="b"} | duration > 1000 | bytes < 1MB"#)[..],
+        [Stage::LabelFilter(_), Stage::LabelFilter(_)]
+    ));
 }
 
 #[test]
 fn comparison_binds_looser_than_addition() {
-    let Expr::Metric(MetricExpr::Binary(binary)) = parse("vector(1) > vector(2) + 3").unwrap() else { panic!("not binary") };
+    let Expr::Metric(MetricExpr::Binary(binary)) = parse("vector(1) > vector(2) + 3").unwrap() else {
+        panic!("not binary")
+    };
     assert!(matches!(binary.op, BinaryOp::Compare(_)));
 }
 
@@ -53,7 +58,8 @@ fn hostile_nesting_is_an_error_and_not_a_crash() {
 fn mutations(text: &str) -> impl Iterator<Item = String> + '_ {
     text.char_indices().flat_map(move |(at, c)| {
         let (before, after) = (&text[..at], &text[at + c.len_utf8()..]);
-        let replaced = ["\"", "`", "{", "}", "(", "|", "\\", "é", "0x", "."].map(|other| format!("{before}{other}{after}"));
+        let replaced =
+            ["\"", "`", "{", "}", "(", "|", "\\", "é", "0x", "."].map(|other| format!("{before}{other}{after}"));
         [before.to_owned(), text[at..].to_owned(), format!("{before}{c}{c}{after}")].into_iter().chain(replaced)
     })
 }
@@ -74,7 +80,8 @@ fn mangled_lines_and_templates_never_crash() {
         panic!("not a log query")
     };
     let mut pipeline = Pipeline::new(&log.stages, None).unwrap();
-    let line = r#"{"a":[1,{"é":"\u00e9\ud83d\ude00"}],"l":"::1","b.c":"x=1","_entry":"k=\"v é\" 10.0.0.1:80 \u001b[31m"}"#;
+    let line =
+        r#"{"a":[1,{"é":"\u00e9\ud83d\ude00"}],"l":"::1","b.c":"x=1","_entry":"k=\"v é\" 10.0.0.1:80 \u001b[31m"}"#;
     for mangled in mutations(line) {
         let mut row = Row::new();
         row.reset(&mangled, 0);

@@ -12,7 +12,12 @@ use weft_query::functions::label_key::label_key;
 
 /// Distinct label sets of streams that any of `selectors` selects (all without one) and that have an
 /// entry in `start <= t <= end`, sorted.
-pub(crate) async fn series(session: &Session, selectors: &[LogExpr], start: i64, end: i64) -> Result<Vec<Labels>, Error> {
+pub(crate) async fn series(
+    session: &Session,
+    selectors: &[LogExpr],
+    start: i64,
+    end: i64,
+) -> Result<Vec<Labels>, Error> {
     let within = source::within(start.saturating_sub(1), end);
     let selected = selectors
         .iter()
@@ -34,7 +39,8 @@ pub(crate) async fn series(session: &Session, selectors: &[LogExpr], start: i64,
     let mut all = Vec::new();
     for batch in &batches {
         let keys = batch.column(0).as_binary_opt::<i32>();
-        let keys = keys.ok_or_else(|| Error::Query(weft_query::Error::Engine("label keys have an unexpected type".to_owned())))?;
+        let keys = keys
+            .ok_or_else(|| Error::Query(weft_query::Error::Engine("label keys have an unexpected type".to_owned())))?;
         for key in keys.iter().flatten() {
             all.push(streams::decode(key)?);
         }

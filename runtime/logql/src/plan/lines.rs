@@ -91,26 +91,38 @@ impl<'a> Lines<'a> {
         let stream = arrays.get(2)?.as_map_opt()?;
         let metadata = match arrays.get(BASE.len()..)? {
             [] => None,
-            [attributes, resource, scope, scope_name, scope_version, severity, event, trace, span, number, flags, dropped, observed] => {
-                Some(Metadata {
-                    attributes: Attributes::of(attributes)?,
-                    resource: Attributes::of(resource)?,
-                    scope: Attributes::of(scope)?,
-                    texts: [
-                        (logs::SCOPE_NAME, scope_name.as_string_opt()?),
-                        (logs::SCOPE_VERSION, scope_version.as_string_opt()?),
-                        (logs::SEVERITY_TEXT, severity.as_string_opt()?),
-                        (logs::EVENT_NAME, event.as_string_opt()?),
-                    ],
-                    ids: [(logs::TRACE_ID, trace.as_binary_opt()?), (logs::SPAN_ID, span.as_binary_opt()?)],
-                    numbers: [
-                        (logs::SEVERITY_NUMBER, number.as_primitive_opt::<Int32Type>()?),
-                        (logs::FLAGS, flags.as_primitive_opt::<Int32Type>()?),
-                        (logs::DROPPED_ATTRIBUTES, dropped.as_primitive_opt::<Int32Type>()?),
-                    ],
-                    observed: observed.as_primitive_opt::<Int64Type>()?,
-                })
-            }
+            [
+                attributes,
+                resource,
+                scope,
+                scope_name,
+                scope_version,
+                severity,
+                event,
+                trace,
+                span,
+                number,
+                flags,
+                dropped,
+                observed,
+            ] => Some(Metadata {
+                attributes: Attributes::of(attributes)?,
+                resource: Attributes::of(resource)?,
+                scope: Attributes::of(scope)?,
+                texts: [
+                    (logs::SCOPE_NAME, scope_name.as_string_opt()?),
+                    (logs::SCOPE_VERSION, scope_version.as_string_opt()?),
+                    (logs::SEVERITY_TEXT, severity.as_string_opt()?),
+                    (logs::EVENT_NAME, event.as_string_opt()?),
+                ],
+                ids: [(logs::TRACE_ID, trace.as_binary_opt()?), (logs::SPAN_ID, span.as_binary_opt()?)],
+                numbers: [
+                    (logs::SEVERITY_NUMBER, number.as_primitive_opt::<Int32Type>()?),
+                    (logs::FLAGS, flags.as_primitive_opt::<Int32Type>()?),
+                    (logs::DROPPED_ATTRIBUTES, dropped.as_primitive_opt::<Int32Type>()?),
+                ],
+                observed: observed.as_primitive_opt::<Int64Type>()?,
+            }),
             _ => return None,
         };
         Some(Self {
@@ -188,7 +200,8 @@ impl<'a> Metadata<'a> {
 fn typed<'a>(map: &Attributes<'a>, at: usize, row: &mut Row<'a>, promoted: bool, scratch: &mut Scratch) {
     for entry in map.typed.entries(at) {
         let key = map.typed.key(entry);
-        let valid = !key.starts_with(|c: char| c.is_ascii_digit()) && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        let valid = !key.starts_with(|c: char| c.is_ascii_digit())
+            && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
         if valid && map.strings.is_valid(entry) {
             if !(promoted && row.has_stream_label(key)) {
                 row.metadata(key, map.strings.value(entry));

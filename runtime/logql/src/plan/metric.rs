@@ -39,7 +39,10 @@ const VALUES: &str = "values";
 
 impl<'a> Evaluation<'a> {
     /// Evaluates an expression.
-    pub(crate) fn run<'s>(&'s self, expr: &'s MetricExpr) -> Pin<Box<dyn Future<Output = Result<Operand, Error>> + Send + 's>> {
+    pub(crate) fn run<'s>(
+        &'s self,
+        expr: &'s MetricExpr,
+    ) -> Pin<Box<dyn Future<Output = Result<Operand, Error>> + Send + 's>> {
         Box::pin(async move {
             let steps = self.grid.steps;
             match expr {
@@ -120,7 +123,9 @@ impl<'a> Evaluation<'a> {
         let none = Grouping { labels: Vec::new(), without: false };
         let grouping = if range.op == RangeOp::Absent { Some(&none) } else { grouping };
         // Absence looks at whether there are samples: a failing stage matters to it as it does elsewhere.
-        let needed = grouping.filter(|grouping| !grouping.without && range.op != RangeOp::Absent).map(|grouping| grouping.labels.as_slice());
+        let needed = grouping
+            .filter(|grouping| !grouping.without && range.op != RangeOp::Absent)
+            .map(|grouping| grouping.labels.as_slice());
         let metadata = !(grouping.is_some_and(|grouping| !grouping.without && grouping.labels.is_empty())
             && stages.iter().all(|stage| matches!(stage, Stage::LineFilter(_))));
         let output = Output::Sample { value, grouping: grouping.cloned(), windows };

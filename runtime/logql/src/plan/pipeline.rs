@@ -10,9 +10,7 @@ use super::lines::{Lines, Scratch};
 use crate::ast::{Grouping, Stage};
 use crate::stages::Pipeline;
 use crate::stages::row::{Category, ERROR, ERROR_DETAILS, Row};
-use datafusion::arrow::array::{
-    ArrayRef, BinaryBuilder, Float64Builder, ListArray, StringBuilder, StructArray,
-};
+use datafusion::arrow::array::{ArrayRef, BinaryBuilder, Float64Builder, ListArray, StringBuilder, StructArray};
 use datafusion::arrow::buffer::OffsetBuffer;
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields};
 use datafusion::common::{DataFusionError, Result};
@@ -148,10 +146,9 @@ impl PipelineFunction {
                 Field::new(METADATA, DataType::Binary, true),
                 Field::new(PARSED, DataType::Binary, true),
             ]),
-            Output::Sample { .. } => Fields::from(vec![
-                Field::new(KEY, DataType::Binary, true),
-                Field::new(VALUE, DataType::Float64, true),
-            ]),
+            Output::Sample { .. } => {
+                Fields::from(vec![Field::new(KEY, DataType::Binary, true), Field::new(VALUE, DataType::Float64, true)])
+            }
         }
     }
 }

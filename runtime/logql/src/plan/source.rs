@@ -51,7 +51,9 @@ pub(crate) fn line_filters(stages: &[Stage]) -> Option<Expr> {
 
 /// Whether [`line_filters`] says all there is to say about which lines stay.
 pub(crate) fn only_line_filters(stages: &[Stage]) -> bool {
-    stages.iter().all(|stage| matches!(stage, Stage::LineFilter(filter) if line_filter(filter).is_some() || keeps_all(filter)))
+    stages
+        .iter()
+        .all(|stage| matches!(stage, Stage::LineFilter(filter) if line_filter(filter).is_some() || keeps_all(filter)))
 }
 
 fn keeps_all(filter: &LineFilter) -> bool {
@@ -73,7 +75,11 @@ fn line_filter(filter: &LineFilter) -> Option<Expr> {
     let any = operands.collect::<Option<Vec<Expr>>>()?.into_iter().reduce(or)?;
     // A record without a body is an empty line.
     if filter.negated {
-        return Some(if matches_empty(filter) { and(any.is_not_true(), col(logs::BODY).is_not_null()) } else { any.is_not_true() });
+        return Some(if matches_empty(filter) {
+            and(any.is_not_true(), col(logs::BODY).is_not_null())
+        } else {
+            any.is_not_true()
+        });
     }
     if matches_empty(filter) {
         return Some(or(any, col(logs::BODY).is_null()));

@@ -79,7 +79,8 @@ fn plan(
     options: &Options,
     counters: &Arc<Counters>,
 ) -> Result<LogicalPlan, Error> {
-    let function = PipelineFunction::udf(&log.stages, None, Output::Entry, Arc::clone(counters)).map_err(Error::Invalid)?;
+    let function =
+        PipelineFunction::udf(&log.stages, None, Output::Entry, Arc::clone(counters)).map_err(Error::Invalid)?;
     let scan = session.scan(Table::Logs).map_err(engine_error)?;
     let filter = [source::selector(&log.matchers), source::line_filters(&log.stages)]
         .into_iter()

@@ -165,7 +165,13 @@ impl Counting {
 }
 
 impl GroupsAccumulator for Counting {
-    fn update_batch(&mut self, values: &[ArrayRef], groups: &[usize], filter: Option<&BooleanArray>, total: usize) -> Result<()> {
+    fn update_batch(
+        &mut self,
+        values: &[ArrayRef],
+        groups: &[usize],
+        filter: Option<&BooleanArray>,
+        total: usize,
+    ) -> Result<()> {
         self.grow(total);
         let (times, samples) = arguments(values)?;
         for (at, &group) in groups.iter().enumerate() {
@@ -254,7 +260,13 @@ struct Sampling {
 }
 
 impl GroupsAccumulator for Sampling {
-    fn update_batch(&mut self, values: &[ArrayRef], groups: &[usize], filter: Option<&BooleanArray>, total: usize) -> Result<()> {
+    fn update_batch(
+        &mut self,
+        values: &[ArrayRef],
+        groups: &[usize],
+        filter: Option<&BooleanArray>,
+        total: usize,
+    ) -> Result<()> {
         self.groups.resize_with(total, Vec::new);
         let (times, samples) = arguments(values)?;
         for (at, &group) in groups.iter().enumerate() {
@@ -284,8 +296,8 @@ impl GroupsAccumulator for Sampling {
                 while low < high && samples[low].0 <= after {
                     low += 1;
                 }
-                let value = (low < high)
-                    .then(|| over_time(&self.function, &samples[low..high], (after, until), &mut scratch));
+                let value =
+                    (low < high).then(|| over_time(&self.function, &samples[low..high], (after, until), &mut scratch));
                 out.values().append_option(value);
             }
             out.append(true);
@@ -314,7 +326,8 @@ impl GroupsAccumulator for Sampling {
         let (times, samples) = states(values)?;
         for (at, &group) in groups.iter().enumerate() {
             let (times, samples) = (times.value(at), samples.value(at));
-            let pairs = times.as_primitive::<Int64Type>().values().iter().zip(samples.as_primitive::<Float64Type>().values());
+            let pairs =
+                times.as_primitive::<Int64Type>().values().iter().zip(samples.as_primitive::<Float64Type>().values());
             self.groups[group].extend(pairs.map(|(time, value)| (*time, *value)));
             self.held += times.len();
         }
@@ -384,7 +397,12 @@ pub(crate) fn quantile(rank: f64, values: &mut [f64]) -> f64 {
     }
     // No number sorts first.
     values.sort_unstable_by(|a, b| a.partial_cmp(b).unwrap_or_else(|| b.is_nan().cmp(&a.is_nan())));
-    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "ranks lie within the slice")]
+    #[allow(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "ranks lie within the slice"
+    )]
     {
         let position = rank * (values.len() as f64 - 1.0);
         let low = position.floor().max(0.0) as usize;

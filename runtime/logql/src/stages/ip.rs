@@ -11,7 +11,8 @@ pub(crate) struct IpMatcher {
 
 impl IpMatcher {
     pub(crate) fn new(pattern: &str) -> Result<Self, String> {
-        Self::compile(pattern).ok_or_else(|| format!("ip: invalid pattern {pattern:?}: an address, a CIDR block or a range is needed"))
+        Self::compile(pattern)
+            .ok_or_else(|| format!("ip: invalid pattern {pattern:?}: an address, a CIDR block or a range is needed"))
     }
 
     fn compile(pattern: &str) -> Option<Self> {

@@ -89,7 +89,9 @@ impl<'a> Reader<'a> {
             }
             _ => {
                 let rest = &self.text[self.at..];
-                let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'))).unwrap_or(rest.len());
+                let end = rest
+                    .find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.')))
+                    .unwrap_or(rest.len());
                 self.at += end;
                 match &rest[..end] {
                     "null" => Ok(Value::Null),
@@ -103,7 +105,11 @@ impl<'a> Reader<'a> {
 
     /// Calls `each` with every member of the object at the front until it answers false.
     /// Whatever was found before a fault has been handed over.
-    pub(crate) fn members(&mut self, depth: usize, mut each: impl FnMut(&'a str, Value<'a>) -> Found<bool>) -> Found<()> {
+    pub(crate) fn members(
+        &mut self,
+        depth: usize,
+        mut each: impl FnMut(&'a str, Value<'a>) -> Found<bool>,
+    ) -> Found<()> {
         self.expect(b'{', "expected an object")?;
         if self.peek() == Some(b'}') {
             self.at += 1;

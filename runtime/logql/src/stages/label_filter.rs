@@ -33,7 +33,9 @@ impl CompiledLabelFilter {
                 let (name, negated) = (matcher.name.clone(), matcher.op.negated());
                 match matcher.op {
                     MatchOp::Equal | MatchOp::NotEqual => Self::Equal { name, value: matcher.value.clone(), negated },
-                    MatchOp::Regex | MatchOp::NotRegex => Self::Regex { name, regex: anchored(&matcher.value)?, negated },
+                    MatchOp::Regex | MatchOp::NotRegex => {
+                        Self::Regex { name, regex: anchored(&matcher.value)?, negated }
+                    }
                 }
             }
             LabelFilter::Number { name, op, value } => Self::Number { name: name.clone(), op: *op, value: *value },

@@ -26,7 +26,9 @@ impl Pattern {
                     parts.push(Part::Literal(std::mem::take(&mut literal)));
                 }
                 if matches!(parts.last(), Some(Part::Capture(_))) {
-                    return Err(format!("invalid pattern {text:?}: found consecutive capture, at least one character is needed between them"));
+                    return Err(format!(
+                        "invalid pattern {text:?}: found consecutive capture, at least one character is needed between them"
+                    ));
                 }
                 parts.push(Part::Capture(if name == "_" { String::new() } else { name.to_owned() }));
                 rest = after;
@@ -121,7 +123,9 @@ impl Pattern {
                 Part::Capture(_) => captured = true,
                 Part::Literal(literal) => {
                     let last = index + 1 == self.parts.len();
-                    let at = if last { rest.len().checked_sub(literal.len()).filter(|_| rest.ends_with(literal.as_str())) } else if captured {
+                    let at = if last {
+                        rest.len().checked_sub(literal.len()).filter(|_| rest.ends_with(literal.as_str()))
+                    } else if captured {
                         // The capture in front takes at least one character.
                         let skip = rest.chars().next().map_or(0, char::len_utf8);
                         rest[skip..].find(literal.as_str()).map(|at| at + skip)
@@ -162,7 +166,10 @@ mod tests {
 
     #[test]
     fn captures_take_what_lies_between_literals() {
-        assert_eq!(captured("<ip> - <_> \"<verb> <path>\"", "1.2.3.4 - me \"GET /x\""), ["ip=1.2.3.4", "verb=GET", "path=/x"]);
+        assert_eq!(
+            captured("<ip> - <_> \"<verb> <path>\"", "1.2.3.4 - me \"GET /x\""),
+            ["ip=1.2.3.4", "verb=GET", "path=/x"]
+        );
         assert_eq!(captured("<a> <b>", "only"), ["a=only"]);
         assert_eq!(captured("x=<a>", "y x=1"), [""; 0]);
     }

@@ -38,7 +38,10 @@ pub(crate) fn parse_duration(text: &str) -> Result<i64, String> {
     if total >= 9.3e18 {
         return Err(invalid());
     }
-    #[allow(clippy::cast_possible_truncation, reason = "the range is checked, and a part of a nanosecond is dropped on purpose")]
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "the range is checked, and a part of a nanosecond is dropped on purpose"
+    )]
     let nanos = (total + 1e-6) as i64;
     Ok(if negative { -nanos } else { nanos })
 }

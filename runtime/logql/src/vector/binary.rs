@@ -14,7 +14,9 @@ pub(crate) fn binary(operation: &Binary, left: Operand, right: Operand, steps: u
         (Operand::Number(left), Operand::Number(right)) => return Ok(Operand::Number(apply(op, left, right))),
         (Operand::Vector(vector), Operand::Number(number)) => with_number(operation, vector, |value| (value, number)),
         (Operand::Number(number), Operand::Vector(vector)) => with_number(operation, vector, |value| (number, value)),
-        (Operand::Vector(left), Operand::Vector(right)) if op.is_set() => set(op, left, right, &operation.matching, steps),
+        (Operand::Vector(left), Operand::Vector(right)) if op.is_set() => {
+            set(op, left, right, &operation.matching, steps)
+        }
         (Operand::Vector(left), Operand::Vector(right)) => vectors(operation, &left, &right, steps)?,
     }))
 }
@@ -149,7 +151,8 @@ fn vectors(operation: &Binary, left: &Vector, right: &Vector, steps: usize) -> R
             let one_to_one = matching.group == Group::None;
             if one_to_one && matched.insert((key.clone(), step), ()).is_some() {
                 return Err(Error::Execution(
-                    "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)".to_owned(),
+                    "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)"
+                        .to_owned(),
                 ));
             }
             let (left, right) = if swapped { (other, value) } else { (value, other) };

@@ -172,15 +172,18 @@ pub(crate) fn parse(text: &str) -> Vec<(usize, Command)> {
             body.push(line.trim());
             at += 1;
         }
-        commands.push((number, match head.split_whitespace().next() {
-            Some("clear") => Command::Clear,
-            Some("load") => {
-                let mut all = Vec::new();
-                body.iter().for_each(|line| entries(line, &mut all));
-                Command::Load(all)
-            }
-            _ => Command::Eval(statement(head, &body)),
-        }));
+        commands.push((
+            number,
+            match head.split_whitespace().next() {
+                Some("clear") => Command::Clear,
+                Some("load") => {
+                    let mut all = Vec::new();
+                    body.iter().for_each(|line| entries(line, &mut all));
+                    Command::Load(all)
+                }
+                _ => Command::Eval(statement(head, &body)),
+            },
+        ));
     }
     commands
 }

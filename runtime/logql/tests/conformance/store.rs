@@ -76,7 +76,9 @@ impl Store {
                 logs::SERVICE_NAME => Arc::new(
                     entries
                         .iter()
-                        .map(|entry| entry.labels.iter().find(|(name, _)| name == "service_name").map(|(_, value)| value))
+                        .map(|entry| {
+                            entry.labels.iter().find(|(name, _)| name == "service_name").map(|(_, value)| value)
+                        })
                         .collect::<StringArray>(),
                 ),
                 logs::STREAM_ID => Arc::new(BinaryArray::from_iter_values(&ids)),

@@ -2,8 +2,8 @@
 
 use crate::ast::{AttributeScope, Field, Intrinsic};
 use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Float64Array, Int32Array, Int64Array, ListArray, MapArray, StringArray,
-    StructArray,
+    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Float64Array, Int32Array, Int64Array, ListArray, MapArray,
+    StringArray, StructArray,
 };
 use datafusion::arrow::datatypes::{Float64Type, Int32Type, Int64Type};
 use std::borrow::Cow;
@@ -219,7 +219,9 @@ impl<'a> SpanColumns<'a> {
     /// Takes columns by name.
     pub(crate) fn of(names: impl Iterator<Item = &'a str>, arrays: &'a [ArrayRef]) -> Self {
         let named: Vec<(&str, &'a ArrayRef)> = names.zip(arrays).collect();
-        let find = |name: &str| -> Option<&'a dyn Array> { named.iter().find(|(held, _)| *held == name).map(|&(_, array)| array.as_ref()) };
+        let find = |name: &str| -> Option<&'a dyn Array> {
+            named.iter().find(|(held, _)| *held == name).map(|&(_, array)| array.as_ref())
+        };
         let text = |name: &str| find(name).and_then(|array| array.as_string_opt::<i32>());
         let binary = |name: &str| find(name).and_then(|array| array.as_binary_opt::<i32>());
         let long = |name: &str| find(name).and_then(|array| array.as_primitive_opt::<Int64Type>());
@@ -346,9 +348,14 @@ impl<'a> SpanColumns<'a> {
                 events.each(row, |item| text_at(names, item))
             }),
             Intrinsic::EventTime => self.events.as_ref().map_or(Val::Nil, |events| {
-                let times = events.items.column_by_name("time_unix_nano").and_then(|column| column.as_primitive_opt::<Int64Type>());
+                let times = events
+                    .items
+                    .column_by_name("time_unix_nano")
+                    .and_then(|column| column.as_primitive_opt::<Int64Type>());
                 let start = self.start(row);
-                events.each(row, |item| times.map_or(Val::Nil, |times| Val::Duration(times.value(item).wrapping_sub(start))))
+                events.each(row, |item| {
+                    times.map_or(Val::Nil, |times| Val::Duration(times.value(item).wrapping_sub(start)))
+                })
             }),
             Intrinsic::LinkTraceId | Intrinsic::LinkSpanId => self.links.as_ref().map_or(Val::Nil, |links| {
                 let trace = intrinsic == Intrinsic::LinkTraceId;

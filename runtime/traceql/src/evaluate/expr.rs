@@ -84,16 +84,15 @@ impl Compiled {
                 })
             }
             Self::IsNil { inner, negated } => Val::Bool((inner.value(fields)? == Val::Nil) != *negated),
-            Self::Binary { op: Op::And, left, right } => {
-                Val::Bool(left.passes(fields)? && right.passes(fields)?)
-            }
+            Self::Binary { op: Op::And, left, right } => Val::Bool(left.passes(fields)? && right.passes(fields)?),
             Self::Binary { op: Op::Or, left, right } => Val::Bool(left.passes(fields)? || right.passes(fields)?),
             Self::Binary { op, left, right } => {
                 let (left_value, right_value) = (left.value(fields)?, right.value(fields)?);
                 if op.is_arithmetic() {
                     arithmetic(*op, &left_value, &right_value)?
                 } else {
-                    let (left_value, right_value) = (trimmed(left, right, left_value), trimmed(right, left, right_value));
+                    let (left_value, right_value) =
+                        (trimmed(left, right, left_value), trimmed(right, left, right_value));
                     Val::Bool(compares(*op, &left_value, &right_value)?)
                 }
             }
@@ -211,7 +210,9 @@ fn any<'a>(values: &[Val<'a>], test: impl Fn(&Val<'a>) -> Result<bool, Error>) -
 /// An array differs from a value when no element equals it.
 fn array<'a>(op: Op, values: &[Val<'a>], test: impl Fn(Op, &Val<'a>) -> Result<bool, Error>) -> Result<bool, Error> {
     if op == Op::NotEqual {
-        return Ok(!values.is_empty() && !any(values, |value| test(Op::Equal, value))? && any(values, |value| test(Op::NotEqual, value))?);
+        return Ok(!values.is_empty()
+            && !any(values, |value| test(Op::Equal, value))?
+            && any(values, |value| test(Op::NotEqual, value))?);
     }
     any(values, |value| test(op, value))
 }
@@ -223,7 +224,9 @@ fn arithmetic<'a>(op: Op, left: &Val<'_>, right: &Val<'_>) -> Result<Val<'a>, Er
             Op::Add => left.wrapping_add(*right),
             Op::Subtract => left.wrapping_sub(*right),
             Op::Multiply => left.wrapping_mul(*right),
-            Op::Divide | Op::Modulo if *right == 0 => return Err(Error::Execution("integer divide by zero".to_owned())),
+            Op::Divide | Op::Modulo if *right == 0 => {
+                return Err(Error::Execution("integer divide by zero".to_owned()));
+            }
             Op::Divide => left.wrapping_div(*right),
             Op::Modulo => left.wrapping_rem(*right),
             _ => match u32::try_from(*right) {

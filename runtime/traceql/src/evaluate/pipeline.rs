@@ -19,8 +19,17 @@ pub(crate) struct CompiledPipeline {
 enum CompiledStage {
     Spanset(CompiledSpanset),
     /// The aggregate stands on the left, whichever side it was written on.
-    Scalar { op: Op, aggregate: AggregateOp, argument: Option<Compiled>, name: String, value: Value },
-    By { expr: Compiled, name: String },
+    Scalar {
+        op: Op,
+        aggregate: AggregateOp,
+        argument: Option<Compiled>,
+        name: String,
+        value: Value,
+    },
+    By {
+        expr: Compiled,
+        name: String,
+    },
     Coalesce,
     Select(Vec<Field>),
 }
@@ -175,7 +184,8 @@ impl CompiledSpanset {
                     SpansetOp::Structural { relation, kind } => {
                         if left.len() > 1 || right.len() > 1 {
                             return Err(Error::Execution(
-                                "structural operators need a single set of spans on each side: use coalesce() first".to_owned(),
+                                "structural operators need a single set of spans on each side: use coalesce() first"
+                                    .to_owned(),
                             ));
                         }
                         let (left, right) = (members(trace, &all(&left)), members(trace, &all(&right)));
@@ -246,7 +256,12 @@ fn group(trace: &Trace<'_>, set: &Set, expr: &Compiled, name: &str, out: &mut Ve
 }
 
 /// An aggregate of a set; absent values are left out, and without any there is no result.
-fn aggregate(trace: &Trace<'_>, set: &Set, op: AggregateOp, argument: Option<&Compiled>) -> Result<Option<Value>, Error> {
+fn aggregate(
+    trace: &Trace<'_>,
+    set: &Set,
+    op: AggregateOp,
+    argument: Option<&Compiled>,
+) -> Result<Option<Value>, Error> {
     let Some(argument) = argument else {
         return Ok(Some(Value::Int(i64::try_from(set.spans.len()).unwrap_or(i64::MAX))));
     };

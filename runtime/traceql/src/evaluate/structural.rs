@@ -26,7 +26,9 @@ impl Tree {
         let root: Vec<bool> = spans.clone().map(|(_, parent)| has_parent(parent).is_none()).collect();
         let parent: Vec<Option<usize>> = spans
             .enumerate()
-            .map(|(index, (_, parent))| has_parent(parent).and_then(|id| places.get(id).copied()).filter(|parent| *parent != index))
+            .map(|(index, (_, parent))| {
+                has_parent(parent).and_then(|id| places.get(id).copied()).filter(|parent| *parent != index)
+            })
             .collect();
         let count = root.len();
         let mut below: Vec<Vec<usize>> = vec![Vec::new(); count];

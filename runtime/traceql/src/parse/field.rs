@@ -9,7 +9,14 @@ use crate::lexer::Kind;
 pub(super) fn binding(op: Op) -> u8 {
     match op {
         Op::And | Op::Or => 1,
-        Op::Equal | Op::NotEqual | Op::Greater | Op::GreaterEqual | Op::Less | Op::LessEqual | Op::Regex | Op::NotRegex => 2,
+        Op::Equal
+        | Op::NotEqual
+        | Op::Greater
+        | Op::GreaterEqual
+        | Op::Less
+        | Op::LessEqual
+        | Op::Regex
+        | Op::NotRegex => 2,
         Op::Add | Op::Subtract => 3,
         Op::Multiply | Op::Divide | Op::Modulo => 5,
         Op::Power => 6,
@@ -82,7 +89,12 @@ pub(super) fn field(input: &mut Input<'_>) -> Parsed<Field> {
         Kind::Word(word) if word == "parent" => Field::Parent(word.clone()),
         Kind::Word(word) => match Intrinsic::of_name(word) {
             Some(intrinsic) => Field::Intrinsic(intrinsic),
-            None => return Err(unexpected(input, "a field: attributes begin with a dot or a scope (.x, span.x, resource.x)")),
+            None => {
+                return Err(unexpected(
+                    input,
+                    "a field: attributes begin with a dot or a scope (.x, span.x, resource.x)",
+                ));
+            }
         },
         _ => return Err(unexpected(input, "")),
     };

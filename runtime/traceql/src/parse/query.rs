@@ -4,8 +4,8 @@ use super::field::{binding, expr as field_expr, field};
 use super::{Failure, Input, Parsed, eat, expect, failure, is, peek, peek_second, position, skip, symbol, unexpected};
 use crate::answer::Value;
 use crate::ast::{
-    AggregateOp, Metrics, MetricsFunction, MetricsOp, Op, Pipeline, Query, Relation, Root, Scalar, ScalarFilter, SecondStage,
-    Spanset, SpansetOp, Stage, StructuralKind,
+    AggregateOp, Metrics, MetricsFunction, MetricsOp, Op, Pipeline, Query, Relation, Root, Scalar, ScalarFilter,
+    SecondStage, Spanset, SpansetOp, Stage, StructuralKind,
 };
 use crate::lexer::Kind;
 use winnow::Parser;
@@ -17,7 +17,10 @@ use winnow::error::ErrMode;
 enum Node {
     Spanset(Spanset),
     /// A number; `computed` durations can't be used by metrics.
-    Constant { value: Value, computed: bool },
+    Constant {
+        value: Value,
+        computed: bool,
+    },
     /// Aggregates without a pipeline of their own.
     Scalar(Scalar),
     /// `( … | count() )`, or arithmetic on such.
@@ -26,9 +29,15 @@ enum Node {
     /// `by()`, `select()`, `coalesce()`.
     Stage(Stage),
     /// Only what stood in parentheses can be an operand.
-    Metrics { metrics: Metrics, wrapped: bool },
+    Metrics {
+        metrics: Metrics,
+        wrapped: bool,
+    },
     /// Several stages, `scalar` the aggregate behind the last of them.
-    Pipeline { pipeline: Pipeline, scalar: Option<Scalar> },
+    Pipeline {
+        pipeline: Pipeline,
+        scalar: Option<Scalar>,
+    },
 }
 
 /// A whole query.
@@ -79,7 +88,9 @@ fn piped(input: &mut Input<'_>) -> Parsed<Node> {
     while eat(input, "|") {
         let at = position(input);
         node = match node {
-            Node::Metrics { metrics, wrapped: _ } => Node::Metrics { metrics: second_stage(input, metrics)?, wrapped: false },
+            Node::Metrics { metrics, wrapped: _ } => {
+                Node::Metrics { metrics: second_stage(input, metrics)?, wrapped: false }
+            }
             other => {
                 let mut pipeline = into_pipeline(other, at)?;
                 if let Kind::Word(word) = peek(input)
@@ -200,8 +211,13 @@ fn combine(operator: Operator, left: Node, right: Node, at: usize) -> Parsed<Nod
 fn arithmetic(op: Op, left: Node, right: Node, at: usize) -> Parsed<Node> {
     let mismatch = || failure(at, format!("syntax error: unexpected {}", op.symbol()));
     Ok(match (left, right) {
-        (Node::Constant { value: left, .. }, Node::Constant { value: right, .. }) => fold(op, &left, &right).ok_or_else(mismatch)?,
-        (left @ (Node::Metrics { .. } | Node::Constant { .. }), right @ (Node::Metrics { .. } | Node::Constant { .. })) => {
+        (Node::Constant { value: left, .. }, Node::Constant { value: right, .. }) => {
+            fold(op, &left, &right).ok_or_else(mismatch)?
+        }
+        (
+            left @ (Node::Metrics { .. } | Node::Constant { .. }),
+            right @ (Node::Metrics { .. } | Node::Constant { .. }),
+        ) => {
             if matches!(op, Op::Modulo | Op::Power) {
                 return Err(mismatch());
             }
@@ -305,7 +321,8 @@ fn operand(input: &mut Input<'_>) -> Parsed<Node> {
     match peek(input) {
         Kind::Symbol("{") => {
             skip(input);
-            let filter = if is(input, "}") { crate::ast::Expr::Static(Value::Bool(true)) } else { field_expr(input, 0)? };
+            let filter =
+                if is(input, "}") { crate::ast::Expr::Static(Value::Bool(true)) } else { field_expr(input, 0)? };
             expect(input, "}")?;
             Ok(Node::Spanset(Spanset::Filter(filter)))
         }
@@ -344,7 +361,9 @@ fn wrapped(inner: Node, at: usize) -> Parsed<Node> {
             Node::ScalarPipeline(Scalar::Pipeline(Box::new(pipeline), Box::new(scalar)))
         }
         Node::Pipeline { pipeline, scalar: None } => Node::Spanset(Spanset::Pipeline(Box::new(pipeline))),
-        Node::Filter(filter) => Node::Spanset(Spanset::Pipeline(Box::new(Pipeline { stages: vec![Stage::Scalar(filter)] }))),
+        Node::Filter(filter) => {
+            Node::Spanset(Spanset::Pipeline(Box::new(Pipeline { stages: vec![Stage::Scalar(filter)] })))
+        }
         Node::Stage(stage) => Node::Spanset(Spanset::Pipeline(Box::new(Pipeline { stages: vec![stage] }))),
         Node::Constant { value: Value::Duration(_), computed: true } => {
             return Err(failure(at, "syntax error: durations can't be computed with here"));

@@ -17,7 +17,9 @@ fn filter(query: &str) -> String {
 
 #[test]
 fn logical_operators_share_one_precedence() {
-    let Spanset::Binary { op: SpansetOp::And, left, .. } = spanset("{.a} || {.b} && {.c}") else { panic!("not an and") };
+    let Spanset::Binary { op: SpansetOp::And, left, .. } = spanset("{.a} || {.b} && {.c}") else {
+        panic!("not an and")
+    };
     assert!(matches!(*left, Spanset::Binary { op: SpansetOp::Or, .. }));
     assert_eq!(filter("{ .a || .b && .c }"), "((.a || .b) && .c)");
 }
@@ -25,7 +27,9 @@ fn logical_operators_share_one_precedence() {
 #[test]
 fn structural_operators_bind_tighter_than_and() {
     let Spanset::Binary { op: SpansetOp::And, .. } = spanset("{.a} && {.b} >> {.c}") else { panic!("not an and") };
-    let Spanset::Binary { op: SpansetOp::Structural { .. }, left, .. } = spanset("{} > {} > {}") else { panic!("not structural") };
+    let Spanset::Binary { op: SpansetOp::Structural { .. }, left, .. } = spanset("{} > {} > {}") else {
+        panic!("not structural")
+    };
     assert!(matches!(*left, Spanset::Binary { .. }));
 }
 
@@ -62,14 +66,17 @@ fn fields_parse_alone() {
 fn nil_compares_with_anything_that_may_be_absent() {
     assert!(check(&parse("{ .a = nil }").unwrap()).is_ok());
     assert!(check(&parse("{ name = nil }").unwrap()).is_err());
-    let Spanset::Filter(Expr::Binary { op: Op::NotEqual, .. }) = spanset("{ name != nil }") else { panic!("not a comparison") };
+    let Spanset::Filter(Expr::Binary { op: Op::NotEqual, .. }) = spanset("{ name != nil }") else {
+        panic!("not a comparison")
+    };
 }
 
 /// Every prefix and suffix of `text`, and `text` with each character replaced or doubled.
 fn mutations(text: &str) -> impl Iterator<Item = String> + '_ {
     text.char_indices().flat_map(move |(at, c)| {
         let (before, after) = (&text[..at], &text[at + c.len_utf8()..]);
-        let replaced = ["\"", "`", "{", "}", "(", "|", "\\", "é", "0x", "."].map(|other| format!("{before}{other}{after}"));
+        let replaced =
+            ["\"", "`", "{", "}", "(", "|", "\\", "é", "0x", "."].map(|other| format!("{before}{other}{after}"));
         [before.to_owned(), text[at..].to_owned(), format!("{before}{c}{c}{after}")].into_iter().chain(replaced)
     })
 }

@@ -148,7 +148,9 @@ pub(crate) async fn candidates(
             plan.aggregate(vec![col(spans::TRACE_ID)], vec![latest()])?
         };
         let limit = exact(pipeline).then_some(limit);
-        plan.sort_with_limit(vec![ident("latest").sort(false, false)], limit)?.project(vec![col(spans::TRACE_ID)])?.build()
+        plan.sort_with_limit(vec![ident("latest").sort(false, false)], limit)?
+            .project(vec![col(spans::TRACE_ID)])?
+            .build()
     };
     let plan = build().map_err(plan_error)?;
     let batches = session.collect(session.frame(plan)).await?;

@@ -45,14 +45,19 @@ pub(crate) async fn traces(
 
 /// All spans of one trace by start time; `None` when there are none. Equality on the id is what
 /// bloom filters and the order of rows in a file answer.
-pub(crate) async fn trace(session: &Session, id: &[u8; 16], range: Option<(i64, i64)>) -> Result<Option<RecordBatch>, Error> {
+pub(crate) async fn trace(
+    session: &Session,
+    id: &[u8; 16],
+    range: Option<(i64, i64)>,
+) -> Result<Option<RecordBatch>, Error> {
     let mut filter = col(spans::TRACE_ID).eq(lit(id.to_vec()));
     if let Some((start, end)) = range {
         filter = and(filter, and(col(spans::START_TIME).gt_eq(lit(start)), col(spans::START_TIME).lt_eq(lit(end))));
     }
     let scan = session.scan(Table::Spans)?;
     let by_start = vec![col(spans::START_TIME).sort(true, false)];
-    let plan = scan.filter(filter).and_then(|plan| plan.sort(by_start)).and_then(|plan| plan.build()).map_err(plan_error)?;
+    let plan =
+        scan.filter(filter).and_then(|plan| plan.sort(by_start)).and_then(|plan| plan.build()).map_err(plan_error)?;
     let batches = session.collect(session.frame(plan)).await?;
     let Some(first) = batches.iter().find(|batch| batch.num_rows() > 0) else { return Ok(None) };
     let whole = concat_batches(&first.schema(), &batches).map_err(|_| unexpected_types())?;

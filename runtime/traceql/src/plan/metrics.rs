@@ -2,10 +2,12 @@
 //!
 //! Spans are read once; each lands in the interval `(T − step, T]` that its start lies in.
 
-use super::predicate::{predicate, weaken};
 use super::plan_error;
+use super::predicate::{predicate, weaken};
 use crate::answer::{Series, Value};
-use crate::ast::{Expr, Field, Intrinsic, Metrics, MetricsFunction, MetricsOp, Op, Pipeline, SecondStage, Spanset, Stage};
+use crate::ast::{
+    Expr, Field, Intrinsic, Metrics, MetricsFunction, MetricsOp, Op, Pipeline, SecondStage, Spanset, Stage,
+};
 use crate::error::Error;
 use crate::evaluate::columns::{SpanColumns, Val, columns_of, of_trace};
 use crate::evaluate::expr::{Compiled, number, to_value};
@@ -56,7 +58,8 @@ pub(crate) async fn run(session: &Session, metrics: &Metrics, intervals: Interva
         .filter(|series| !series.samples.is_empty())
         .collect();
     out.sort_by_cached_key(|series| {
-        let labels: Vec<(String, String)> = series.labels.iter().map(|(name, value)| (name.clone(), value.to_string())).collect();
+        let labels: Vec<(String, String)> =
+            series.labels.iter().map(|(name, value)| (name.clone(), value.to_string())).collect();
         (labels.len(), labels)
     });
     Ok(out)
@@ -123,8 +126,10 @@ async fn pipeline_series(
     function.by.iter().chain(&function.field).for_each(|field| names.extend(columns_of(field)));
     let names: Vec<&'static str> = names.into_iter().collect();
     let last = intervals.end(intervals.count.saturating_sub(1));
-    let mut condition =
-        and(col(spans::START_TIME).gt(lit(intervals.first.saturating_sub(intervals.step))), col(spans::START_TIME).lt_eq(lit(last)));
+    let mut condition = and(
+        col(spans::START_TIME).gt(lit(intervals.first.saturating_sub(intervals.step))),
+        col(spans::START_TIME).lt_eq(lit(last)),
+    );
     if let Some(weakened) = weaken(filter) {
         condition = and(condition, predicate(&weakened)?);
     }
@@ -170,7 +175,10 @@ async fn pipeline_series(
     }
     #[allow(clippy::cast_precision_loss, reason = "seconds are a float by definition")]
     let seconds = intervals.step as f64 / 1e9;
-    Ok(groups.into_iter().map(|(group, slots)| (labels(function, group), values(function.op, &slots, seconds))).collect())
+    Ok(groups
+        .into_iter()
+        .map(|(group, slots)| (labels(function, group), values(function.op, &slots, seconds)))
+        .collect())
 }
 
 /// The number that a span contributes; durations of spans count in seconds.

@@ -24,7 +24,9 @@ pub(crate) fn weaken(expr: &Expr) -> Option<Expr> {
     match expr {
         Expr::Static(Value::Bool(true)) => None,
         Expr::Binary { op: Op::And, left, right } => match (weaken(left), weaken(right)) {
-            (Some(left), Some(right)) => Some(Expr::Binary { op: Op::And, left: Box::new(left), right: Box::new(right) }),
+            (Some(left), Some(right)) => {
+                Some(Expr::Binary { op: Op::And, left: Box::new(left), right: Box::new(right) })
+            }
             (one, other) => one.or(other),
         },
         Expr::Binary { op: Op::Or, left, right } => {
@@ -88,12 +90,16 @@ fn comparison(field: &Field, op: Op, value: &Value) -> Option<(logical::Expr, bo
     };
     let (column, literal) = match (field, value) {
         (Field::Intrinsic(Intrinsic::Name), Value::String(text)) => (spans::NAME, lit(text.as_str())),
-        (Field::Intrinsic(Intrinsic::Duration), Value::Duration(nanos) | Value::Int(nanos)) => (spans::DURATION, lit(*nanos)),
+        (Field::Intrinsic(Intrinsic::Duration), Value::Duration(nanos) | Value::Int(nanos)) => {
+            (spans::DURATION, lit(*nanos))
+        }
         (Field::Intrinsic(Intrinsic::Status), Value::Status(code)) => (spans::STATUS_CODE, lit(*code)),
         (Field::Intrinsic(Intrinsic::Kind), Value::Kind(kind)) => (spans::KIND, lit(*kind)),
         // The column holds text only: another type of attribute is the function's business, and no
         // other operator than `=` is safe to narrow with.
-        (Field::Attribute(AttributeScope::Resource, name), Value::String(text)) if name == "service.name" && op == Op::Equal => {
+        (Field::Attribute(AttributeScope::Resource, name), Value::String(text))
+            if name == "service.name" && op == Op::Equal =>
+        {
             let condition = binary_expr(col(spans::SERVICE_NAME), Operator::Eq, lit(text.as_str()));
             return Some((condition, false));
         }

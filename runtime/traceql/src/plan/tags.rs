@@ -100,7 +100,9 @@ pub(crate) async fn values(
         let spans = SpanColumns::of(columns.iter().copied(), batch.columns());
         for row in 0..batch.num_rows() {
             match spans.field(field, row) {
-                Val::Each(values) | Val::Array(values) => values.into_iter().for_each(|value| insert(&mut found, value)),
+                Val::Each(values) | Val::Array(values) => {
+                    values.into_iter().for_each(|value| insert(&mut found, value))
+                }
                 value => insert(&mut found, value),
             }
             if found.len() >= most {

@@ -1,6 +1,8 @@
 //! Spans as rows of the hot buffer, and the engine over them.
 
-use arrow::array::{ArrayRef, BinaryArray, Int32Array, Int64Array, ListArray, RecordBatch, StringArray, new_empty_array, new_null_array};
+use arrow::array::{
+    ArrayRef, BinaryArray, Int32Array, Int64Array, ListArray, RecordBatch, StringArray, new_empty_array, new_null_array,
+};
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::DataType;
 use object_store::memory::InMemory;
@@ -95,7 +97,8 @@ impl Store {
 
     pub(crate) fn load(&self, all: &[Span]) {
         let rows = all.len();
-        let (mut attributes, mut resource, mut scope) = (TypedMapBuilder::new(), TypedMapBuilder::new(), TypedMapBuilder::new());
+        let (mut attributes, mut resource, mut scope) =
+            (TypedMapBuilder::new(), TypedMapBuilder::new(), TypedMapBuilder::new());
         for span in all {
             for (name, value) in &span.attributes {
                 match value.0 {
@@ -118,14 +121,16 @@ impl Store {
             match field.name().as_str() {
                 spans::TRACE_ID => Arc::new(BinaryArray::from_iter_values(all.iter().map(|span| trace_id(span.trace)))),
                 spans::SPAN_ID => Arc::new(BinaryArray::from_iter_values(all.iter().map(|span| span_id(span.id)))),
-                spans::PARENT_SPAN_ID => {
-                    Arc::new(all.iter().map(|span| (span.parent > 0).then(|| span_id(span.parent))).collect::<BinaryArray>())
-                }
+                spans::PARENT_SPAN_ID => Arc::new(
+                    all.iter().map(|span| (span.parent > 0).then(|| span_id(span.parent))).collect::<BinaryArray>(),
+                ),
                 spans::NAME => Arc::new(StringArray::from_iter_values(all.iter().map(|span| span.name))),
                 spans::KIND => Arc::new(Int32Array::from_iter_values(all.iter().map(|span| span.kind))),
                 spans::STATUS_CODE => Arc::new(Int32Array::from_iter_values(all.iter().map(|span| span.status))),
                 spans::START_TIME => Arc::new(Int64Array::from_iter_values(all.iter().map(start))),
-                spans::END_TIME => Arc::new(Int64Array::from_iter_values(all.iter().map(|span| start(span) + span.duration))),
+                spans::END_TIME => {
+                    Arc::new(Int64Array::from_iter_values(all.iter().map(|span| start(span) + span.duration)))
+                }
                 spans::DURATION => Arc::new(Int64Array::from_iter_values(all.iter().map(|span| span.duration))),
                 spans::SERVICE_NAME => Arc::new(StringArray::from_iter_values(all.iter().map(|span| span.service))),
                 spans::ATTRIBUTES => attributes.take().unwrap(),

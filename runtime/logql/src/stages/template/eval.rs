@@ -165,11 +165,16 @@ impl<'r, 'a> Context<'r, 'a> {
                 Dot::Value(value) => member(value.clone(), path)?,
             },
             Operand::Variable(name, path) if name.is_empty() => {
-                if path.is_empty() { self.labels() } else { self.label(path)? }
+                if path.is_empty() {
+                    self.labels()
+                } else {
+                    self.label(path)?
+                }
             }
             Operand::Variable(name, path) => {
                 let held = self.variables.iter().rev().find(|(held, _)| held == name);
-                let value = held.map(|(_, value)| value.clone()).ok_or_else(|| format!("undefined variable \"${name}\""))?;
+                let value =
+                    held.map(|(_, value)| value.clone()).ok_or_else(|| format!("undefined variable \"${name}\""))?;
                 member(value, path)?
             }
             Operand::Function(name) => functions::call(name, Vec::new(), self.row)?,

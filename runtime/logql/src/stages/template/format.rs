@@ -70,7 +70,9 @@ fn verb_text(verb: char, precision: Option<usize>, flags: &str, value: &Value) -
         ('X', Value::Int(value)) => format!("{value:X}"),
         ('o', Value::Int(value)) => format!("{value:o}"),
         ('b', Value::Int(value)) => format!("{value:b}"),
-        ('c', Value::Int(value)) => u32::try_from(*value).ok().and_then(char::from_u32).map_or_else(wrong, String::from),
+        ('c', Value::Int(value)) => {
+            u32::try_from(*value).ok().and_then(char::from_u32).map_or_else(wrong, String::from)
+        }
         ('x', Value::Text(text)) => text.bytes().fold(String::new(), |mut out, byte| {
             let _ = write!(out, "{byte:02x}");
             out
@@ -109,13 +111,54 @@ fn pad(out: &mut String, text: &str, width: usize, flags: &str) {
 
 /// Elements of Go's layouts, longest first where one begins with another.
 const ELEMENTS: [&str; 33] = [
-    "January", "Jan", "Monday", "Mon", "MST", "2006", "-07:00", "-0700", "Z07:00", "Z0700", ".000000000", ".999999999",
-    ".000000", ".999999", ".000", ".999", ",000", ",999", "002", "01", "02", "03", "04", "05", "06", "15", "PM", "pm", "1",
-    "_2", "2", "3", "4",
+    "January",
+    "Jan",
+    "Monday",
+    "Mon",
+    "MST",
+    "2006",
+    "-07:00",
+    "-0700",
+    "Z07:00",
+    "Z0700",
+    ".000000000",
+    ".999999999",
+    ".000000",
+    ".999999",
+    ".000",
+    ".999",
+    ",000",
+    ",999",
+    "002",
+    "01",
+    "02",
+    "03",
+    "04",
+    "05",
+    "06",
+    "15",
+    "PM",
+    "pm",
+    "1",
+    "_2",
+    "2",
+    "3",
+    "4",
 ];
 
 const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
 ];
 
 /// A time in a Go layout, UTC.
@@ -220,10 +263,12 @@ pub(super) fn parse_time(layout: &str, text: &str) -> Option<i64> {
                         rest = after;
                     } else {
                         let sign = if rest.starts_with('-') { -1 } else { 1 };
-                        let digits: String = rest.get(1..)?.chars().take_while(|c| c.is_ascii_digit() || *c == ':').collect();
+                        let digits: String =
+                            rest.get(1..)?.chars().take_while(|c| c.is_ascii_digit() || *c == ':').collect();
                         rest = rest.get(1 + digits.len()..)?;
                         let digits = digits.replace(':', "");
-                        let (hours, minutes): (i64, i64) = (digits.get(..2)?.parse().ok()?, digits.get(2..4)?.parse().ok()?);
+                        let (hours, minutes): (i64, i64) =
+                            (digits.get(..2)?.parse().ok()?, digits.get(2..4)?.parse().ok()?);
                         offset = sign * (hours * 3600 + minutes * 60);
                     }
                 }

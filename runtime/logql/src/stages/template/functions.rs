@@ -10,22 +10,101 @@ use std::cmp::Ordering;
 
 /// Name, fewest and most arguments.
 const FUNCTIONS: [(&str, usize, usize); 95] = [
-    ("__line__", 0, 0), ("__timestamp__", 0, 0), ("and", 1, 99), ("or", 1, 99), ("not", 1, 1), ("len", 1, 1),
-    ("index", 1, 99), ("slice", 1, 3), ("print", 0, 99), ("printf", 1, 99), ("println", 0, 99), ("eq", 2, 99),
-    ("ne", 2, 2), ("lt", 2, 2), ("le", 2, 2), ("gt", 2, 2), ("ge", 2, 2), ("regexReplaceAll", 3, 3),
-    ("regexReplaceAllLiteral", 3, 3), ("count", 2, 2), ("urlencode", 1, 1), ("urldecode", 1, 1), ("bytes", 1, 1),
-    ("duration", 1, 1), ("duration_seconds", 1, 1), ("unixEpoch", 1, 1), ("unixEpochMillis", 1, 1),
-    ("unixEpochNanos", 1, 1), ("unixToTime", 1, 1), ("toDate", 2, 2), ("toDateInZone", 3, 3), ("date", 2, 2), ("now", 0, 0),
-    ("alignLeft", 2, 2), ("alignRight", 2, 2), ("b64enc", 1, 1), ("b64dec", 1, 1), ("lower", 1, 1), ("upper", 1, 1),
-    ("title", 1, 1), ("trunc", 2, 2), ("substr", 3, 3), ("contains", 2, 2), ("hasPrefix", 2, 2), ("hasSuffix", 2, 2),
-    ("indent", 2, 2), ("nindent", 2, 2), ("replace", 3, 3), ("repeat", 2, 2), ("trim", 1, 1), ("trimAll", 2, 2),
-    ("trimSuffix", 2, 2), ("trimPrefix", 2, 2), ("int", 1, 1), ("float64", 1, 1), ("add", 1, 99), ("sub", 2, 2),
-    ("mul", 1, 99), ("div", 2, 2), ("mod", 2, 2), ("addf", 1, 99), ("subf", 1, 99), ("mulf", 1, 99), ("divf", 1, 99),
-    ("max", 1, 99), ("maxf", 1, 99), ("min", 1, 99), ("minf", 1, 99), ("ceil", 1, 1), ("floor", 1, 1), ("round", 2, 3),
-    ("fromJson", 1, 1), ("default", 1, 2), ("ToLower", 1, 1), ("ToUpper", 1, 1), ("Replace", 4, 4), ("Trim", 2, 2),
-    ("TrimLeft", 2, 2), ("TrimRight", 2, 2), ("TrimPrefix", 2, 2), ("TrimSuffix", 2, 2), ("TrimSpace", 1, 1),
-    ("toString", 1, 1), ("quote", 1, 1), ("empty", 1, 1), ("coalesce", 0, 99), ("ternary", 3, 3), ("list", 0, 99),
-    ("join", 2, 2), ("splitList", 2, 2), ("first", 1, 1), ("last", 1, 1), ("html", 1, 1), ("urlquery", 1, 1), ("js", 1, 1),
+    ("__line__", 0, 0),
+    ("__timestamp__", 0, 0),
+    ("and", 1, 99),
+    ("or", 1, 99),
+    ("not", 1, 1),
+    ("len", 1, 1),
+    ("index", 1, 99),
+    ("slice", 1, 3),
+    ("print", 0, 99),
+    ("printf", 1, 99),
+    ("println", 0, 99),
+    ("eq", 2, 99),
+    ("ne", 2, 2),
+    ("lt", 2, 2),
+    ("le", 2, 2),
+    ("gt", 2, 2),
+    ("ge", 2, 2),
+    ("regexReplaceAll", 3, 3),
+    ("regexReplaceAllLiteral", 3, 3),
+    ("count", 2, 2),
+    ("urlencode", 1, 1),
+    ("urldecode", 1, 1),
+    ("bytes", 1, 1),
+    ("duration", 1, 1),
+    ("duration_seconds", 1, 1),
+    ("unixEpoch", 1, 1),
+    ("unixEpochMillis", 1, 1),
+    ("unixEpochNanos", 1, 1),
+    ("unixToTime", 1, 1),
+    ("toDate", 2, 2),
+    ("toDateInZone", 3, 3),
+    ("date", 2, 2),
+    ("now", 0, 0),
+    ("alignLeft", 2, 2),
+    ("alignRight", 2, 2),
+    ("b64enc", 1, 1),
+    ("b64dec", 1, 1),
+    ("lower", 1, 1),
+    ("upper", 1, 1),
+    ("title", 1, 1),
+    ("trunc", 2, 2),
+    ("substr", 3, 3),
+    ("contains", 2, 2),
+    ("hasPrefix", 2, 2),
+    ("hasSuffix", 2, 2),
+    ("indent", 2, 2),
+    ("nindent", 2, 2),
+    ("replace", 3, 3),
+    ("repeat", 2, 2),
+    ("trim", 1, 1),
+    ("trimAll", 2, 2),
+    ("trimSuffix", 2, 2),
+    ("trimPrefix", 2, 2),
+    ("int", 1, 1),
+    ("float64", 1, 1),
+    ("add", 1, 99),
+    ("sub", 2, 2),
+    ("mul", 1, 99),
+    ("div", 2, 2),
+    ("mod", 2, 2),
+    ("addf", 1, 99),
+    ("subf", 1, 99),
+    ("mulf", 1, 99),
+    ("divf", 1, 99),
+    ("max", 1, 99),
+    ("maxf", 1, 99),
+    ("min", 1, 99),
+    ("minf", 1, 99),
+    ("ceil", 1, 1),
+    ("floor", 1, 1),
+    ("round", 2, 3),
+    ("fromJson", 1, 1),
+    ("default", 1, 2),
+    ("ToLower", 1, 1),
+    ("ToUpper", 1, 1),
+    ("Replace", 4, 4),
+    ("Trim", 2, 2),
+    ("TrimLeft", 2, 2),
+    ("TrimRight", 2, 2),
+    ("TrimPrefix", 2, 2),
+    ("TrimSuffix", 2, 2),
+    ("TrimSpace", 1, 1),
+    ("toString", 1, 1),
+    ("quote", 1, 1),
+    ("empty", 1, 1),
+    ("coalesce", 0, 99),
+    ("ternary", 3, 3),
+    ("list", 0, 99),
+    ("join", 2, 2),
+    ("splitList", 2, 2),
+    ("first", 1, 1),
+    ("last", 1, 1),
+    ("html", 1, 1),
+    ("urlquery", 1, 1),
+    ("js", 1, 1),
 ];
 
 /// Whether there is such a function.
@@ -103,8 +182,12 @@ pub(super) fn call(name: &str, arguments: Vec<Value>, row: &Row<'_>) -> Result<V
         "unixEpochNanos" => Value::Text(instant(a(0))?.to_string()),
         "unixToTime" => Value::Time(unix_to_time(&text(0))?),
         "toDate" => Value::Time(parse_time(&text(0), &text(1)).unwrap_or(0)),
-        "toDateInZone" if matches!(text(1).as_str(), "" | "UTC" | "GMT") => Value::Time(parse_time(&text(0), &text(2)).unwrap_or(0)),
-        "toDateInZone" => return Err(format!("toDateInZone with the zone {:?} is not supported yet: use UTC", text(1))),
+        "toDateInZone" if matches!(text(1).as_str(), "" | "UTC" | "GMT") => {
+            Value::Time(parse_time(&text(0), &text(2)).unwrap_or(0))
+        }
+        "toDateInZone" => {
+            return Err(format!("toDateInZone with the zone {:?} is not supported yet: use UTC", text(1)));
+        }
         "date" => Value::Text(time(instant(a(1))?, &text(0))),
         "alignLeft" => align(&text(1), a(0).int(), true),
         "alignRight" => align(&text(1), a(0).int(), false),
@@ -123,7 +206,10 @@ pub(super) fn call(name: &str, arguments: Vec<Value>, row: &Row<'_>) -> Result<V
         "replace" => Value::Text(text(2).replace(&text(0), &text(1))),
         "Replace" => {
             let (value, from, to) = (text(0), text(1), text(2));
-            Value::Text(usize::try_from(a(3).int()).map_or_else(|_| value.replace(&from, &to), |most| value.replacen(&from, &to, most)))
+            Value::Text(
+                usize::try_from(a(3).int())
+                    .map_or_else(|_| value.replace(&from, &to), |most| value.replacen(&from, &to, most)),
+            )
         }
         "repeat" => {
             let times = usize::try_from(a(0).int()).unwrap_or(0);
@@ -163,16 +249,29 @@ pub(super) fn call(name: &str, arguments: Vec<Value>, row: &Row<'_>) -> Result<V
             let scale = 10f64.powi(i32::try_from(a(1).int()).unwrap_or(0));
             let threshold = if arguments.len() > 2 { a(2).float() } else { 0.5 };
             let scaled = a(0).float() * scale;
-            let rounded = if scaled.fract().abs() >= threshold { scaled.trunc() + scaled.signum() } else { scaled.trunc() };
+            let rounded =
+                if scaled.fract().abs() >= threshold { scaled.trunc() + scaled.signum() } else { scaled.trunc() };
             Value::Float(rounded / scale)
         }
         "fromJson" => from_json(&text(0))?,
-        "default" => if a(1).truthy() { a(1).clone() } else { a(0).clone() },
+        "default" => {
+            if a(1).truthy() {
+                a(1).clone()
+            } else {
+                a(0).clone()
+            }
+        }
         "toString" => Value::Text(text(0)),
         "quote" => Value::Text(format!("{:?}", text(0))),
         "empty" => Value::Bool(!a(0).truthy()),
         "coalesce" => arguments.iter().find(|value| value.truthy()).cloned().unwrap_or(Value::Nil),
-        "ternary" => if a(2).truthy() { a(0).clone() } else { a(1).clone() },
+        "ternary" => {
+            if a(2).truthy() {
+                a(0).clone()
+            } else {
+                a(1).clone()
+            }
+        }
         "list" => Value::List(arguments),
         "join" => match a(1) {
             Value::List(items) => Value::Text(items.iter().map(Value::text).collect::<Vec<_>>().join(&text(0))),
@@ -180,7 +279,9 @@ pub(super) fn call(name: &str, arguments: Vec<Value>, row: &Row<'_>) -> Result<V
         },
         "splitList" => Value::List(text(1).split(text(0).as_str()).map(|part| Value::Text(part.to_owned())).collect()),
         "first" | "last" => match a(0) {
-            Value::List(items) => (if name == "first" { items.first() } else { items.last() }).cloned().unwrap_or(Value::Nil),
+            Value::List(items) => {
+                (if name == "first" { items.first() } else { items.last() }).cloned().unwrap_or(Value::Nil)
+            }
             _ => return Err(format!("{name} of a value that is no list")),
         },
         _ => return Err(unknown(name)),
@@ -295,7 +396,10 @@ fn truncate(text: &str, length: i64) -> String {
     let size = text.chars().count();
     match usize::try_from(length) {
         Ok(length) => text.chars().take(length).collect(),
-        Err(_) => text.chars().skip(size.saturating_sub(usize::try_from(length.unsigned_abs()).unwrap_or(usize::MAX))).collect(),
+        Err(_) => text
+            .chars()
+            .skip(size.saturating_sub(usize::try_from(length.unsigned_abs()).unwrap_or(usize::MAX)))
+            .collect(),
     }
 }
 

@@ -155,7 +155,9 @@ fn quoted(text: &str, quote: char) -> Result<(Value, &str), String> {
     let end = end.ok_or("unterminated quoted string")?;
     let tokens = crate::lexer::tokens(&text[..=end]).map_err(|_| "invalid quoted string".to_owned())?;
     let value = match tokens.first().map(|token| &token.kind) {
-        Some(crate::lexer::Kind::Text(inner)) if quote == '\'' => Value::Int(inner.chars().next().map_or(0, |c| i64::from(u32::from(c)))),
+        Some(crate::lexer::Kind::Text(inner)) if quote == '\'' => {
+            Value::Int(inner.chars().next().map_or(0, |c| i64::from(u32::from(c))))
+        }
         Some(crate::lexer::Kind::Text(inner)) => Value::Text(inner.clone()),
         _ => return Err("invalid quoted string".to_owned()),
     };
@@ -166,7 +168,9 @@ fn number<'a>(text: &'a str, tokens: &mut Vec<Token>) -> Result<&'a str, String>
     let end = text
         .char_indices()
         .skip(1)
-        .find(|&(at, c)| !(c.is_ascii_alphanumeric() || c == '.' || (matches!(c, '+' | '-') && text[..at].ends_with(['e', 'E']))))
+        .find(|&(at, c)| {
+            !(c.is_ascii_alphanumeric() || c == '.' || (matches!(c, '+' | '-') && text[..at].ends_with(['e', 'E'])))
+        })
         .map_or(text.len(), |(at, _)| at);
     let word = &text[..end];
     let value = word
