@@ -80,9 +80,11 @@ fn garbage_on_every_endpoint_is_refused_and_the_process_lives() {
         }
     }
     // Each signal's real message, cut at many places: never a 5xx.
-    for (path, body) in
-        [("/v1/traces", otlp::spans("cut", 1, 3)), ("/v1/logs", otlp::logs("cut", 1, 3)), ("/v1/metrics", otlp::samples("cut", 1, 3))]
-    {
+    for (path, body) in [
+        ("/v1/traces", otlp::spans("cut", 1, 3)),
+        ("/v1/logs", otlp::logs("cut", 1, 3)),
+        ("/v1/metrics", otlp::samples("cut", 1, 3)),
+    ] {
         for length in (0..body.len()).step_by(7) {
             let status = post(&otlp_client, path, PROTOBUF, "", &body[..length]).status;
             assert!(status == 200 || (400..500).contains(&status), "{path} cut at {length}: {status}");
@@ -112,7 +114,14 @@ fn garbage_on_every_endpoint_is_refused_and_the_process_lives() {
     }
     refused(&client.post("/api/v1/sql", &[("content-type", "text/plain")], b"select from where"), "SQL");
     refused(&client.post("/api/v1/sql", &[("content-type", "text/plain")], b"drop table spans"), "DDL");
-    refused(&client.post("/api/v1/sql", &[("content-type", "text/plain")], b"create external table x stored as csv location '/etc/passwd'"), "a file");
+    refused(
+        &client.post(
+            "/api/v1/sql",
+            &[("content-type", "text/plain")],
+            b"create external table x stored as csv location '/etc/passwd'",
+        ),
+        "a file",
+    );
     refused(&client.get("/api/v1/query_range?query=up&start=0&end=1e300&step=1"), "an end that is none");
     refused(&client.get("/api/traces/not-hex"), "a trace id that is none");
     assert_eq!(client.get("/no/such/path").status, 404);

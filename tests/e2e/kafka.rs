@@ -46,7 +46,10 @@ pipelines:
             ("spans", "select count(distinct span_id) as n from spans where service_name = 'producer'"),
             ("logs", "select count(distinct body) as n from logs where service_name = 'producer'"),
             ("metrics", "select count(distinct labels['number']) as n from metrics where name = 'queue_depth'"),
-            ("raw", "select count(distinct attr(attributes, 'msg')) as n from logs where attr(attributes, 'msg') like 'raw %'"),
+            (
+                "raw",
+                "select count(distinct attr(attributes, 'msg')) as n from logs where attr(attributes, 'msg') like 'raw %'",
+            ),
         ] {
             eventually(what, Duration::from_secs(60), || client.count(statement) == sent[what].as_i64().unwrap());
         }
@@ -64,8 +67,6 @@ fn worker(name: &str, dir: &std::path::Path, broker: &Broker) -> Launch {
         .flag("--flush-interval", "300ms")
 }
 
-/// Receivers are those of a `weft up` whose own worker is in another group's topology… so that only
-/// the two workers under test process, a Python producer would do; here a third process receives.
 #[test]
 fn two_workers_killed_twenty_times_lose_and_double_nothing() {
     let Some(broker) = Broker::start() else { return };
@@ -77,7 +78,8 @@ fn two_workers_killed_twenty_times_lose_and_double_nothing() {
         .flag("--object-store", &dir.path().join("tables").display().to_string())
         .flag("--flush-interval", "300ms")
         .start();
-    let mut workers: Vec<Weft> = ["one", "two"].into_iter().map(|name| worker(name, dir.path(), &broker).start()).collect();
+    let mut workers: Vec<Weft> =
+        ["one", "two"].into_iter().map(|name| worker(name, dir.path(), &broker).start()).collect();
     let sender = Sender::start("killed", &up.address("otlp_http"));
     for _ in 0..KILLS {
         std::thread::sleep(Duration::from_millis(random.random_range(100..1_500)));

@@ -1,11 +1,5 @@
 //! End-to-end tests: real processes, real sockets, public clients. One binary, one module a subject.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::print_stdout,
-    clippy::cast_possible_truncation,
-    reason = "tests"
-)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, clippy::cast_possible_truncation, reason = "tests")]
 
 mod garbage;
 mod kafka;

@@ -18,9 +18,8 @@ fn everything_is_found(client: &Client, service: &str, sent: &serde_json::Value)
         client.count(&format!("select count(*) as n from logs where service_name = '{service}'"))
             == sent["logs"].as_i64().unwrap()
     });
-    let distinct = client.count(&format!(
-        "select count(distinct span_id) as n from spans where service_name = '{service}'"
-    ));
+    let distinct =
+        client.count(&format!("select count(distinct span_id) as n from spans where service_name = '{service}'"));
     assert_eq!(distinct, spans);
 
     // A trace by its id, in both versions of the API.
@@ -51,7 +50,8 @@ fn everything_is_found(client: &Client, service: &str, sent: &serde_json::Value)
     eventually("the SDK's counter in PromQL", WAIT, || {
         client.promql_sum(&format!("sum(http_requests_total{{service=\"{service}\"}})")) as usize == traces.len()
     });
-    let buckets = client.promql_sum(&format!("http_request_duration_seconds_bucket{{service=\"{service}\",le=\"+Inf\"}}"));
+    let buckets =
+        client.promql_sum(&format!("http_request_duration_seconds_bucket{{service=\"{service}\",le=\"+Inf\"}}"));
     assert_eq!(buckets as usize, traces.len());
     eventually("span metrics count every span", WAIT, || {
         client.promql_sum(&format!("sum(traces_spanmetrics_calls_total{{service=\"{service}\"}})")) as i64 == spans

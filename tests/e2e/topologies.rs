@@ -6,7 +6,8 @@ use weft_tests::otlp::{self, PROTOBUF};
 use weft_tests::weft::{Launch, Weft};
 
 fn send(weft: &Weft, signal: &str, body: &[u8]) {
-    let answer = Client::new(&weft.address("otlp_http")).post(&format!("/v1/{signal}"), &[("content-type", PROTOBUF)], body);
+    let answer =
+        Client::new(&weft.address("otlp_http")).post(&format!("/v1/{signal}"), &[("content-type", PROTOBUF)], body);
     assert_eq!(answer.status, 200, "{}", answer.text());
 }
 
@@ -68,7 +69,11 @@ pipelines:
         client.count("select count(*) as n from spans where attr(attributes, 'team') = 'observability'") == 5
     });
     // Nothing takes logs in this topology: a clear answer, not silence.
-    let answer = Client::new(&weft.address("otlp_http")).post("/v1/logs", &[("content-type", PROTOBUF)], &otlp::logs("mine", 1, 1));
+    let answer = Client::new(&weft.address("otlp_http")).post(
+        "/v1/logs",
+        &[("content-type", PROTOBUF)],
+        &otlp::logs("mine", 1, 1),
+    );
     assert_eq!(answer.status, 404, "{}", answer.text());
 }
 

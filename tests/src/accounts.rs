@@ -128,7 +128,9 @@ pub fn differences(
         let doubled: Vec<_> = found.iter().filter(|(_, times)| **times != 1).collect();
         let strange: Vec<_> =
             found.keys().filter(|id| !account.accepted.contains(id) && !account.unknown.contains(id)).collect();
-        for (what, ids) in [("lost", format!("{lost:?}")), ("doubled", format!("{doubled:?}")), ("never sent", format!("{strange:?}"))] {
+        for (what, ids) in
+            [("lost", format!("{lost:?}")), ("doubled", format!("{doubled:?}")), ("never sent", format!("{strange:?}"))]
+        {
             if ids != "[]" {
                 let shown: String = ids.chars().take(200).collect();
                 wrong.push(format!("{signal}: {what}: {shown}"));

@@ -119,7 +119,12 @@ impl Client {
     /// The sum of an instant vector's values.
     pub fn promql_sum(&self, query: &str) -> f64 {
         let result = self.promql(query);
-        result.as_array().unwrap().iter().map(|series| series["value"][1].as_str().unwrap().parse::<f64>().unwrap()).sum()
+        result
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|series| series["value"][1].as_str().unwrap().parse::<f64>().unwrap())
+            .sum()
     }
 
     /// A LogQL range query over the last hour: `data.result`.

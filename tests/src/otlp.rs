@@ -29,7 +29,11 @@ pub fn text(key: &str, value: &str) -> KeyValue {
 }
 
 fn int(key: &str, value: i64) -> KeyValue {
-    KeyValue { key: key.to_owned(), value: Some(AnyValue { value: Some(any_value::Value::IntValue(value)) }), ..KeyValue::default() }
+    KeyValue {
+        key: key.to_owned(),
+        value: Some(AnyValue { value: Some(any_value::Value::IntValue(value)) }),
+        ..KeyValue::default()
+    }
 }
 
 /// A resource with a service name.

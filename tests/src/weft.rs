@@ -34,9 +34,10 @@ impl Launch {
     /// that tests see commits.
     pub fn new(role: &str, data: &Path) -> Self {
         let modules = crate::target_dir().join("modules");
-        let mut arguments: Vec<String> = ["--http", "127.0.0.1:0", "--otlp-grpc", "127.0.0.1:0", "--otlp-http", "127.0.0.1:0"]
-            .map(str::to_owned)
-            .into();
+        let mut arguments: Vec<String> =
+            ["--http", "127.0.0.1:0", "--otlp-grpc", "127.0.0.1:0", "--otlp-http", "127.0.0.1:0"]
+                .map(str::to_owned)
+                .into();
         arguments.extend(["--modules".to_owned(), modules.display().to_string()]);
         let launch = Self { role: role.to_owned(), data: data.to_owned(), arguments, environment: Vec::new() };
         launch.flag("--flush-interval", "1s")
@@ -146,7 +147,10 @@ impl Weft {
 
     /// `host:port` of `http`, `otlp_grpc` or `otlp_http`.
     pub fn address(&self, socket: &str) -> String {
-        self.addresses[socket].as_str().unwrap_or_else(|| panic!("weft {} has no {socket} socket", self.role)).to_owned()
+        self.addresses[socket]
+            .as_str()
+            .unwrap_or_else(|| panic!("weft {} has no {socket} socket", self.role))
+            .to_owned()
     }
 
     /// A client of the main HTTP socket.
@@ -192,7 +196,11 @@ impl Weft {
         assert_eq!(sent, 0);
         let began = Instant::now();
         while self.child.try_wait().unwrap().is_none() {
-            assert!(began.elapsed() < Duration::from_secs(60), "weft did not stop within a minute of SIGTERM:\n{}", self.log());
+            assert!(
+                began.elapsed() < Duration::from_secs(60),
+                "weft did not stop within a minute of SIGTERM:\n{}",
+                self.log()
+            );
             std::thread::sleep(Duration::from_millis(20));
         }
     }

@@ -54,8 +54,12 @@ pub(crate) fn decompress(encoding: &str, body: Bytes, limit: usize) -> Result<By
     let broken = |error: &dyn std::fmt::Display| Error::Bad(format!("the body is not valid {encoding}: {error}"));
     match encoding {
         "" | "identity" | "none" => Ok(body),
-        "gzip" => within(flate2::read::MultiGzDecoder::new(body.as_ref()), limit).map_err(|error| error.named(encoding)),
-        "deflate" => within(flate2::read::ZlibDecoder::new(body.as_ref()), limit).map_err(|error| error.named(encoding)),
+        "gzip" => {
+            within(flate2::read::MultiGzDecoder::new(body.as_ref()), limit).map_err(|error| error.named(encoding))
+        }
+        "deflate" => {
+            within(flate2::read::ZlibDecoder::new(body.as_ref()), limit).map_err(|error| error.named(encoding))
+        }
         "zstd" => {
             let decoder = zstd::stream::read::Decoder::with_buffer(body.as_ref()).map_err(|error| broken(&error))?;
             within(decoder, limit).map_err(|error| error.named(encoding))

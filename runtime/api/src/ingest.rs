@@ -93,7 +93,12 @@ impl Ingest {
     /// # Errors
     /// [`Error::Bad`] and its like when the sender is wrong, [`Error::Unavailable`] when the log
     /// can't take it now.
-    pub async fn accept(self: &Arc<Self>, codec: Codec, content_type: Option<String>, body: Bytes) -> Result<Counts, Error> {
+    pub async fn accept(
+        self: &Arc<Self>,
+        codec: Codec,
+        content_type: Option<String>,
+        body: Bytes,
+    ) -> Result<Counts, Error> {
         let outcome = self.try_accept(codec, content_type, body).await;
         let labels = Labels { codec: codec.name() };
         match &outcome {
@@ -132,7 +137,12 @@ impl Ingest {
         Ok((counts, bytes))
     }
 
-    fn prepare(&self, codec: Codec, content_type: Option<&str>, body: Bytes) -> Result<(Counts, Vec<NewRecord>), Error> {
+    fn prepare(
+        &self,
+        codec: Codec,
+        content_type: Option<&str>,
+        body: Bytes,
+    ) -> Result<(Counts, Vec<NewRecord>), Error> {
         let counts = weft_codec::validate(codec, content_type, &body)?;
         if counts.items == 0 && counts.histograms == 0 && counts.exemplars == 0 {
             return Ok((counts, Vec::new()));

@@ -18,8 +18,13 @@ impl Runtimes {
     pub fn start(cpu_threads: usize) -> std::io::Result<Self> {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let cpu_threads = if cpu_threads == 0 { cores } else { cpu_threads };
-        let io = Builder::new_multi_thread().worker_threads(cores.clamp(1, 4)).thread_name("weft-io").enable_all().build()?;
-        let cpu = Builder::new_multi_thread().worker_threads(cpu_threads).thread_name("weft-cpu").enable_all().build()?;
+        let io = Builder::new_multi_thread()
+            .worker_threads(cores.clamp(1, 4))
+            .thread_name("weft-io")
+            .enable_all()
+            .build()?;
+        let cpu =
+            Builder::new_multi_thread().worker_threads(cpu_threads).thread_name("weft-cpu").enable_all().build()?;
         Ok(Self { io: Some(io), cpu: Some(cpu) })
     }
 

@@ -36,7 +36,11 @@ impl From<&State> for Checkpoint {
             worker: Arc::clone(&position.epoch.worker),
             epoch_sequence: position.epoch.sequence,
         });
-        Self { next: state.next, positions: positions.collect(), snapshots: state.snapshots.values().cloned().collect() }
+        Self {
+            next: state.next,
+            positions: positions.collect(),
+            snapshots: state.snapshots.values().cloned().collect(),
+        }
     }
 }
 
@@ -68,8 +72,8 @@ impl Checkpoint {
     /// [`Error::Unreadable`] when it isn't the JSON of that checkpoint.
     pub fn from_json(next: u64, json: &[u8]) -> Result<Self, Error> {
         let what = || format!("ledger checkpoint {next}");
-        let checkpoint: Self =
-            serde_json::from_slice(json).map_err(|error| Error::Unreadable { what: what(), reason: error.to_string() })?;
+        let checkpoint: Self = serde_json::from_slice(json)
+            .map_err(|error| Error::Unreadable { what: what(), reason: error.to_string() })?;
         if checkpoint.next != next {
             let reason = format!("it says that it stands before entry {}", checkpoint.next);
             return Err(Error::Unreadable { what: what(), reason });

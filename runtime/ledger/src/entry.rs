@@ -152,8 +152,8 @@ impl Entry {
     /// [`Error::Unreadable`] when it isn't the JSON of an entry with this number.
     pub fn from_json(number: u64, json: &[u8]) -> Result<Self, Error> {
         let what = || format!("ledger entry {number}");
-        let entry: Self =
-            serde_json::from_slice(json).map_err(|error| Error::Unreadable { what: what(), reason: error.to_string() })?;
+        let entry: Self = serde_json::from_slice(json)
+            .map_err(|error| Error::Unreadable { what: what(), reason: error.to_string() })?;
         if entry.number != number {
             let reason = format!("it says that its number is {}", entry.number);
             return Err(Error::Unreadable { what: what(), reason });

@@ -14,6 +14,9 @@ pub struct Config {
     pub max_steps: usize,
     /// Functions that Prometheus keeps behind `promql-experimental-functions`.
     pub experimental_functions: bool,
+    /// Treat `__type__` and `__unit__` as parts of the metric's name, as Prometheus does behind
+    /// `type-and-unit-labels`.
+    pub type_and_unit_labels: bool,
 }
 
 impl Default for Config {
@@ -23,6 +26,7 @@ impl Default for Config {
             evaluation_interval_ms: 60_000,
             max_steps: 11_000,
             experimental_functions: false,
+            type_and_unit_labels: false,
         }
     }
 }

@@ -18,7 +18,9 @@ use crate::parse::ast::{Expr, Kind, Span};
 use crate::parse::{durations, position};
 use datafusion::logical_expr::{Expr as Column, LogicalPlan, ident, lit};
 use weft_query::Session;
-use weft_query::vector::{Grid, VALUES, plan, steps};
+use weft_query::functions::label_sets;
+use weft_query::functions::maps::METRIC_NAME;
+use weft_query::vector::{Grid, LABELS, VALUES, plan, steps};
 
 /// Time units (ms) in a second.
 pub const PER_SECOND: i64 = 1000;
@@ -221,12 +223,27 @@ impl Planner<'_> {
 
     /// A vector whose values are another quantity now: without names.
     fn nameless(&self, vector: Vector, new_values: Column) -> Result<Vector, Error> {
-        let plan = match vector.names {
-            Names::None => plan::map_values(vector.plan, new_values)?,
-            _ => plan::map(vector.plan, plan::without_name(), new_values)?,
-        };
-        let plan = if vector.names == Names::Many { plan::merge_equal(plan)? } else { plan };
+        let labels = if self.drops(vector.names) { self.without_name() } else { ident(LABELS) };
+        let plan = plan::map(vector.plan, labels, new_values)?;
+        let plan = if self.merges(vector.names) { plan::merge_equal(plan)? } else { plan };
         Ok(Vector::new(plan, Names::None))
+    }
+
+    /// Whether dropping the name changes labels.
+    fn drops(&self, names: Names) -> bool {
+        names != Names::None || self.config.type_and_unit_labels
+    }
+
+    /// Whether dropping the name can make series equal.
+    fn merges(&self, names: Names) -> bool {
+        names == Names::Many || self.config.type_and_unit_labels
+    }
+
+    /// Labels without the metric's name, and what goes with it.
+    fn without_name(&self) -> Column {
+        let more: &[&str] = if self.config.type_and_unit_labels { &["__type__", "__unit__"] } else { &[] };
+        let names = std::iter::once(&METRIC_NAME).chain(more).map(|name| lit(*name));
+        label_sets::labels_without().call(std::iter::once(ident(LABELS)).chain(names).collect())
     }
 }
 

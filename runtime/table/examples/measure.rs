@@ -92,7 +92,11 @@ fn metric_batch(time: i64, random: &mut Random) -> RecordBatch {
         times.push(time + i64::try_from(random.below(20)).unwrap_or(0));
         // Half counters, half gauges.
         #[expect(clippy::cast_precision_loss, reason = "made-up values")]
-        values.push(if row % 2 == 0 { (time / 100 + random.below(50) as i64) as f64 } else { random.below(1_000_000) as f64 / 997.0 });
+        values.push(if row % 2 == 0 {
+            (time / 100 + random.below(50) as i64) as f64
+        } else {
+            random.below(1_000_000) as f64 / 997.0
+        });
     }
     let offsets: Vec<i32> = (0..=10_000).collect();
     let list = |values: ArrayRef| -> ArrayRef {
@@ -220,7 +224,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let compaction = Compaction { min_files: 4, ..Compaction::default() };
     let clock = SystemClock::shared();
     let now = clock.now_nanos();
-    let tables = Tables::open(&location, Config { compaction, delta_checkpoint_commits: 4, ..Config::default() }, clock).await?;
+    let tables =
+        Tables::open(&location, Config { compaction, delta_checkpoint_commits: 4, ..Config::default() }, clock).await?;
     let worker = weft_env::ids::worker_id();
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     let partition = TopicPartition::new("measure", 0);

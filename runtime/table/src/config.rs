@@ -111,10 +111,13 @@ mod retention {
     use weft_model::Table;
 
     pub(super) fn serialize<S: Serializer>(kept: &BTreeMap<Table, Duration>, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(kept.iter().map(|(table, kept)| (table.name(), humantime::format_duration(*kept).to_string())))
+        serializer
+            .collect_map(kept.iter().map(|(table, kept)| (table.name(), humantime::format_duration(*kept).to_string())))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<Table, Duration>, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<BTreeMap<Table, Duration>, D::Error> {
         let texts = BTreeMap::<String, String>::deserialize(deserializer)?;
         let mut kept = BTreeMap::new();
         for (table, text) in texts {
@@ -134,7 +137,8 @@ mod tests {
 
     #[test]
     fn settings_read_back_as_written() {
-        let config = Config { retention: BTreeMap::from([(Table::Logs, Duration::from_secs(86_400))]), ..Config::default() };
+        let config =
+            Config { retention: BTreeMap::from([(Table::Logs, Duration::from_secs(86_400))]), ..Config::default() };
         let json = serde_json::to_string(&config).unwrap();
         assert_eq!(serde_json::from_str::<Config>(&json).unwrap(), config);
         assert!(serde_json::from_str::<Config>(r#"{"retention":{"log":"1day"}}"#).is_err());

@@ -68,7 +68,12 @@ pub(crate) struct File {
 }
 
 impl File {
-    pub(crate) fn new(table: Table, config: &Config, metadata: &[(String, String)], rows: usize) -> Result<Self, Error> {
+    pub(crate) fn new(
+        table: Table,
+        config: &Config,
+        metadata: &[(String, String)],
+        rows: usize,
+    ) -> Result<Self, Error> {
         let properties = properties(table, config, metadata, rows)?;
         let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
         let writer = ArrowWriter::try_new_with_options(Vec::new(), table.schema(), options)?;

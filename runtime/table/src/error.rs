@@ -99,9 +99,10 @@ fn store_kind(error: &object_store::Error) -> ErrorKind {
     match error {
         // An object that the ledger or a log names is gone: nothing gets better by waiting.
         E::NotFound { .. } => ErrorKind::Corrupt,
-        E::NotSupported { .. } | E::NotImplemented { .. } | E::UnknownConfigurationKey { .. } | E::InvalidPath { .. } => {
-            ErrorKind::Config
-        }
+        E::NotSupported { .. }
+        | E::NotImplemented { .. }
+        | E::UnknownConfigurationKey { .. }
+        | E::InvalidPath { .. } => ErrorKind::Config,
         // Refused credentials are often being rotated; a full disk and a dead network pass too.
         _ => ErrorKind::Retry,
     }

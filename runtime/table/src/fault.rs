@@ -172,7 +172,11 @@ impl ObjectStore for FaultStore {
         self.around(Operation::Put, location.as_ref(), self.inner.put_opts(location, payload, options)).await
     }
 
-    async fn put_multipart_opts(&self, location: &Path, options: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
+    async fn put_multipart_opts(
+        &self,
+        location: &Path,
+        options: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
         self.around(Operation::Put, location.as_ref(), self.inner.put_multipart_opts(location, options)).await
     }
 

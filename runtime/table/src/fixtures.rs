@@ -175,7 +175,12 @@ pub(crate) fn samples(batches: &[RecordBatch]) -> Vec<(String, String, i64, u64)
             } else {
                 let values = list(metrics::INT_VALUES).value(row);
                 #[expect(clippy::cast_precision_loss, reason = "small numbers")]
-                values.as_primitive::<arrow::datatypes::Int64Type>().values().iter().map(|value| *value as f64).collect()
+                values
+                    .as_primitive::<arrow::datatypes::Int64Type>()
+                    .values()
+                    .iter()
+                    .map(|value| *value as f64)
+                    .collect()
             };
             assert_eq!(times.len(), floats.len());
             for (time, value) in times.values().iter().zip(floats) {

@@ -106,7 +106,8 @@ impl<'a> Input<'a> {
             let values = list.values().as_primitive_opt::<Float64Type>().ok_or_else(|| wrong_type(name))?;
             Ok::<_, Error>(Lists { list, values: values.values() })
         };
-        let ids = column(batch, metrics::SERIES_ID)?.as_binary_opt::<i32>().ok_or_else(|| wrong_type(metrics::SERIES_ID))?;
+        let ids =
+            column(batch, metrics::SERIES_ID)?.as_binary_opt::<i32>().ok_or_else(|| wrong_type(metrics::SERIES_ID))?;
         if ids.null_count() > 0 {
             return Err(Error::Bug("rows of metrics have no series id: it is derived before they are pushed".into()));
         }
@@ -364,7 +365,11 @@ impl<T: Copy> ListColumn<T> {
         Ok(())
     }
 
-    fn finish(self, element: DataType, values: impl FnOnce(Vec<T>) -> Result<ArrayRef, Error>) -> Result<ArrayRef, Error> {
+    fn finish(
+        self,
+        element: DataType,
+        values: impl FnOnce(Vec<T>) -> Result<ArrayRef, Error>,
+    ) -> Result<ArrayRef, Error> {
         let offsets = OffsetBuffer::new(ScalarBuffer::from(self.ends));
         let nulls = Some(NullBuffer::from(self.valid)).filter(|nulls| nulls.null_count() > 0);
         Ok(Arc::new(ListArray::try_new(element_field(element), offsets, values(self.values)?, nulls)?))
@@ -443,13 +448,14 @@ impl Output {
             let arrays = batches.iter().map(|batch| column(batch, name)).collect::<Result<Vec<_>, _>>()?;
             Ok(interleave(&arrays, places)?)
         };
-        let nested = |lists: Vec<&ListArray>, element: &DataType, places: Vec<(usize, usize)>| -> Result<ArrayRef, Error> {
-            if places.is_empty() {
-                return Ok(arrow::array::new_empty_array(element));
-            }
-            let arrays: Vec<&dyn Array> = lists.into_iter().map(|list| list.values().as_ref()).collect();
-            Ok(interleave(&arrays, &places)?)
-        };
+        let nested =
+            |lists: Vec<&ListArray>, element: &DataType, places: Vec<(usize, usize)>| -> Result<ArrayRef, Error> {
+                if places.is_empty() {
+                    return Ok(arrow::array::new_empty_array(element));
+                }
+                let arrays: Vec<&dyn Array> = lists.into_iter().map(|list| list.values().as_ref()).collect();
+                Ok(interleave(&arrays, &places)?)
+            };
         let histogram = DataType::Struct(metrics::histogram_fields());
         let exemplar = DataType::Struct(metrics::exemplar_fields());
         let temporality = pick(metrics::TEMPORALITY, &self.rows)?;

@@ -51,7 +51,11 @@ struct Cached {
 
 impl Ledger {
     /// Opens the ledger and reads it.
-    pub(crate) async fn open(store: Arc<dyn ObjectStore>, config: &Config, clock: Arc<dyn Clock>) -> Result<Self, Error> {
+    pub(crate) async fn open(
+        store: Arc<dyn ObjectStore>,
+        config: &Config,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, Error> {
         let ledger = Self {
             store,
             clock,
@@ -181,7 +185,10 @@ impl Ledger {
             match objects::put(self.store.as_ref(), &path, entry.to_json().into(), PutMode::Create).await {
                 Ok(()) => {
                     if self.newest_checkpoint().await?.is_some_and(|next| next > number) {
-                        tracing::warn!(number, "a ledger entry was put under a number that was swept; reading the ledger anew");
+                        tracing::warn!(
+                            number,
+                            "a ledger entry was put under a number that was swept; reading the ledger anew"
+                        );
                         self.refresh_in_turn().await?;
                         continue;
                     }

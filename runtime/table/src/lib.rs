@@ -45,3 +45,5 @@ pub use maintenance::Maintained;
 pub use sweep::Swept;
 pub use tables::{Committed, Tables};
 pub use view::{FileInfo, TableView};
+/// A column's least or greatest value in [`FileInfo::stats`].
+pub use weft_ledger::Value as StatValue;

@@ -138,10 +138,14 @@ fn azure(url: &Url, options: &BTreeMap<String, String>) -> Result<impl ObjectSto
     for (key, value) in options {
         builder = builder.with_config(known::<AzureConfigKey>(url.scheme(), key)?, value);
     }
-    let http = builder
-        .get_config_value(&AzureConfigKey::Endpoint)
-        .is_some_and(|endpoint| endpoint.starts_with("http://"));
-    builder.with_url(url.to_string()).with_client_options(client(http)).with_retry(retries()).build().map_err(refused(url))
+    let http =
+        builder.get_config_value(&AzureConfigKey::Endpoint).is_some_and(|endpoint| endpoint.starts_with("http://"));
+    builder
+        .with_url(url.to_string())
+        .with_client_options(client(http))
+        .with_retry(retries())
+        .build()
+        .map_err(refused(url))
 }
 
 #[cfg(test)]
@@ -165,7 +169,8 @@ mod tests {
         let location: Location = "s3://bucket/prefix".parse().unwrap();
         let error = location.open(&BTreeMap::from([("aws_endpiont".into(), "x".into())])).unwrap_err();
         assert!(error.to_string().contains("aws_endpiont"), "{error}");
-        let good = BTreeMap::from([("aws_endpoint".into(), "http://127.0.0.1:1".into()), ("region".into(), "x".into())]);
+        let good =
+            BTreeMap::from([("aws_endpoint".into(), "http://127.0.0.1:1".into()), ("region".into(), "x".into())]);
         location.open(&good).unwrap();
     }
 }

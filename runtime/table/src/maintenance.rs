@@ -106,7 +106,12 @@ fn bins(config: &Config, files: &[Arc<FileInfo>]) -> Vec<Vec<Arc<FileInfo>>> {
 }
 
 /// Joins files into one and swaps it in. False when another process was there first.
-pub(crate) async fn compact(writer: &Writer, log: &TableLog, table: Table, files: &[Arc<FileInfo>]) -> Result<bool, Error> {
+pub(crate) async fn compact(
+    writer: &Writer,
+    log: &TableLog,
+    table: Table,
+    files: &[Arc<FileInfo>],
+) -> Result<bool, Error> {
     let mut inputs = Vec::new();
     for file in files {
         match objects::get(writer.store.as_ref(), &file.path).await? {

@@ -74,7 +74,8 @@ fn order(table: Table, files: &[(String, Bytes)]) -> Result<Ordered, Error> {
     let mut rows = Vec::with_capacity(keys.iter().map(RecordBatch::num_rows).sum());
     for (file, keys) in keys.iter().enumerate() {
         let names = column(keys, metrics::NAME)?.as_string_opt::<i32>().ok_or_else(|| wrong_type(metrics::NAME))?;
-        let ids = column(keys, metrics::SERIES_ID)?.as_binary_opt::<i32>().ok_or_else(|| wrong_type(metrics::SERIES_ID))?;
+        let ids =
+            column(keys, metrics::SERIES_ID)?.as_binary_opt::<i32>().ok_or_else(|| wrong_type(metrics::SERIES_ID))?;
         rows.extend((0..keys.num_rows()).map(|row| (names.value(row), ids.value(row), file, row)));
     }
     rows.sort_unstable();
@@ -141,7 +142,12 @@ impl Input<'_> {
     }
 }
 
-fn write_piece(table: Table, inputs: &mut [Input<'_>], places: &[(usize, usize)], output: &mut File) -> Result<(), Error> {
+fn write_piece(
+    table: Table,
+    inputs: &mut [Input<'_>],
+    places: &[(usize, usize)],
+    output: &mut File,
+) -> Result<(), Error> {
     // Rows of an input come in its own order, so a piece takes a contiguous run of each.
     let mut counts = vec![0; inputs.len()];
     let mut firsts = vec![usize::MAX; inputs.len()];

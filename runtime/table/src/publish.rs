@@ -18,7 +18,13 @@ use weft_ledger::Entry;
 const LAG: u64 = 100;
 
 /// Brings a table up to the ledger's last entry. `flush` moves the `txn` on even without files.
-pub(crate) async fn publish(log: &TableLog, ledger: &Ledger, last: u64, now_ms: i64, flush: bool) -> Result<Arc<Snapshot>, Error> {
+pub(crate) async fn publish(
+    log: &TableLog,
+    ledger: &Ledger,
+    last: u64,
+    now_ms: i64,
+    flush: bool,
+) -> Result<Arc<Snapshot>, Error> {
     let current = log.current();
     if current.txn >= last {
         return Ok(current);
@@ -39,7 +45,13 @@ pub(crate) async fn publish(log: &TableLog, ledger: &Ledger, last: u64, now_ms: 
     add(&mut turn, &entries, last, now_ms, flush).await
 }
 
-async fn add(turn: &mut Turn<'_>, entries: &[Arc<Entry>], last: u64, now_ms: i64, flush: bool) -> Result<Arc<Snapshot>, Error> {
+async fn add(
+    turn: &mut Turn<'_>,
+    entries: &[Arc<Entry>],
+    last: u64,
+    now_ms: i64,
+    flush: bool,
+) -> Result<Arc<Snapshot>, Error> {
     let first = entries.first().map_or(last + 1, |entry| entry.number);
     turn.commit("WRITE", |snapshot| {
         if snapshot.txn >= last {

@@ -63,12 +63,18 @@ impl Tables {
     /// As [`Self::open`].
     pub async fn open_store(store: Arc<dyn ObjectStore>, config: Config, clock: Arc<dyn Clock>) -> Result<Self, Error> {
         let opened = Table::ALL.map(|table| TableLog::open(table, Arc::clone(&store), &config, Arc::clone(&clock)));
-        let (ledger, logs) = futures::try_join!(
-            Ledger::open(Arc::clone(&store), &config, Arc::clone(&clock)),
-            try_join_all(opened)
-        )?;
+        let (ledger, logs) =
+            futures::try_join!(Ledger::open(Arc::clone(&store), &config, Arc::clone(&clock)), try_join_all(opened))?;
         let writer = Writer { store, config: Arc::new(config), clock };
-        Ok(Self { inner: Arc::new(Inner { writer, hot: Hot::default(), ledger, logs, housekeeping: tokio::sync::Mutex::default() }) })
+        Ok(Self {
+            inner: Arc::new(Inner {
+                writer,
+                hot: Hot::default(),
+                ledger,
+                logs,
+                housekeeping: tokio::sync::Mutex::default(),
+            }),
+        })
     }
 
     /// The hot rows of this process.

@@ -110,7 +110,12 @@ async fn is_held(pinned: &Pinned, snapshot: &Snapshot, ledger: &Ledger) -> Resul
                 if snapshot.names(&pinned.epoch) {
                     return Ok(true);
                 }
-                let swept = || Error::corrupt(weft_ledger::paths::entry(number), "it was swept while its epoch was being committed");
+                let swept = || {
+                    Error::corrupt(
+                        weft_ledger::paths::entry(number),
+                        "it was swept while its epoch was being committed",
+                    )
+                };
                 if ledger.entry(number).await?.ok_or_else(swept)?.is_of(&pinned.epoch) {
                     return Ok(true);
                 }

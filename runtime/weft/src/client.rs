@@ -15,16 +15,19 @@ pub(crate) fn sql(args: &QueryArgs) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let body = runtime.block_on(async {
         let url = format!("{server}/api/v1/sql");
-        let sent = reqwest::Client::new().post(&url).header("content-type", "text/plain").body(statement.clone()).send();
+        let sent =
+            reqwest::Client::new().post(&url).header("content-type", "text/plain").body(statement.clone()).send();
         let answer = sent.await.with_context(|| format!("asking {url}: is weft running there?"))?;
         let status = answer.status();
-        let body: Value = answer.json().await.with_context(|| format!("{url} did not answer JSON (status {status})"))?;
+        let body: Value =
+            answer.json().await.with_context(|| format!("{url} did not answer JSON (status {status})"))?;
         if let Some(error) = body["error"].as_str() {
             bail!("{error}");
         }
         Ok(body)
     })?;
-    let columns: Vec<&str> = body["columns"].as_array().into_iter().flatten().filter_map(|column| column["name"].as_str()).collect();
+    let columns: Vec<&str> =
+        body["columns"].as_array().into_iter().flatten().filter_map(|column| column["name"].as_str()).collect();
     let rows: Vec<Vec<String>> = body["rows"]
         .as_array()
         .into_iter()
@@ -53,7 +56,11 @@ fn cell(value: &Value) -> String {
 
 fn csv(columns: &[&str], rows: &[Vec<String>]) -> String {
     let quote = |text: &str| {
-        if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
+        if text.contains([',', '"', '\n', '\r']) {
+            format!("\"{}\"", text.replace('"', "\"\""))
+        } else {
+            text.to_owned()
+        }
     };
     let line = |cells: Vec<String>| cells.join(",") + "\n";
     let mut out = line(columns.iter().map(|name| quote(name)).collect());

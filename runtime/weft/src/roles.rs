@@ -46,7 +46,11 @@ impl Base {
     }
 
     /// As [`Self::run`], but a signal begins `first_to_stop`; the role begins the shutdown itself.
-    fn run_stopping<F: Future<Output = Result<()>>>(self, first_to_stop: Shutdown, role: impl FnOnce(Arc<Self>) -> F) -> Result<()> {
+    fn run_stopping<F: Future<Output = Result<()>>>(
+        self,
+        first_to_stop: Shutdown,
+        role: impl FnOnce(Arc<Self>) -> F,
+    ) -> Result<()> {
         let io = self.runtimes.io();
         io.spawn(stop_on_signal(first_to_stop));
         io.block_on(role(Arc::new(self)))
@@ -56,13 +60,17 @@ impl Base {
         let place = self.settings.tables();
         let location: Location = place.parse()?;
         let config = self.settings.parts.table.clone();
-        Tables::open(&location, config, Arc::clone(&self.clock)).await.with_context(|| format!("opening the tables at {place}"))
+        Tables::open(&location, config, Arc::clone(&self.clock))
+            .await
+            .with_context(|| format!("opening the tables at {place}"))
     }
 
     async fn log(&self) -> Result<Arc<dyn Log>> {
         match &self.settings.kafka {
             Some(kafka) => {
-                let log = KafkaLog::connect(kafka.clone()).await.with_context(|| format!("connecting to Kafka at {}", kafka.brokers))?;
+                let log = KafkaLog::connect(kafka.clone())
+                    .await
+                    .with_context(|| format!("connecting to Kafka at {}", kafka.brokers))?;
                 Ok(Arc::new(log))
             }
             None => {
@@ -74,7 +82,13 @@ impl Base {
         }
     }
 
-    async fn worker(&self, log: &Arc<dyn Log>, tables: &Tables, topology: Topology, registry: &mut Registry) -> Result<WorkerHandle> {
+    async fn worker(
+        &self,
+        log: &Arc<dyn Log>,
+        tables: &Tables,
+        topology: Topology,
+        registry: &mut Registry,
+    ) -> Result<WorkerHandle> {
         let mut config = self.settings.parts.stream.clone();
         config.modules.clone_from(&self.settings.modules);
         let parts = weft_stream::Parts {
@@ -87,7 +101,11 @@ impl Base {
             shutdown: self.shutdown.clone(),
         };
         let handle = Worker::start(config, parts, topology, registry).await?;
-        self.runtimes.io().spawn(maintain(tables.clone(), self.settings.parts.maintenance.clone(), self.shutdown.clone()));
+        self.runtimes.io().spawn(maintain(
+            tables.clone(),
+            self.settings.parts.maintenance.clone(),
+            self.shutdown.clone(),
+        ));
         Ok(handle)
     }
 
@@ -176,7 +194,10 @@ async fn routes(log: &Arc<dyn Log>, topology: &Topology) -> Result<Routes> {
 }
 
 /// Serves `routers` (name, address, router) until shutdown begins, and says where.
-async fn serve(base: &Base, routers: Vec<(&'static str, String, axum::Router)>) -> Result<(Serving, BTreeMap<&'static str, String>)> {
+async fn serve(
+    base: &Base,
+    routers: Vec<(&'static str, String, axum::Router)>,
+) -> Result<(Serving, BTreeMap<&'static str, String>)> {
     let mut servers = Vec::new();
     let mut addresses = BTreeMap::new();
     for (name, address, router) in routers {
@@ -259,10 +280,10 @@ async fn everything(base: &Base, started: impl FnOnce(&BTreeMap<&'static str, St
 fn greet(settings: &Settings, addresses: &BTreeMap<&'static str, String>) {
     let address = |name| addresses.get(name).map_or("", String::as_str);
     let (http, grpc, otlp) = (address("http"), address("otlp_grpc"), address("otlp_http"));
-    let log = settings.kafka.as_ref().map_or_else(
-        || settings.data.join("log").display().to_string(),
-        |kafka| format!("Kafka at {}", kafka.brokers),
-    );
+    let log = settings
+        .kafka
+        .as_ref()
+        .map_or_else(|| settings.data.join("log").display().to_string(), |kafka| format!("Kafka at {}", kafka.brokers));
     println!(
         "weft {version} is up: topology {topology}, log {log}, tables {tables}
 
@@ -287,7 +308,9 @@ Stop with Ctrl-C.",
 pub(crate) fn worker(flags: &Common) -> Result<()> {
     let base = Base::start(flags)?;
     if base.settings.kafka.is_none() {
-        bail!("weft run shares partitions with other workers over Kafka: name the brokers with --kafka (weft up needs none)");
+        bail!(
+            "weft run shares partitions with other workers over Kafka: name the brokers with --kafka (weft up needs none)"
+        );
     }
     base.run(|base| async move {
         let topology = base.settings.load_topology()?;

@@ -176,12 +176,16 @@ pub(crate) fn default_modules() -> Result<PathBuf> {
         }
         tried.push(modules.display().to_string());
     }
-    bail!("no modules folder at {}: name one with --modules (`make modules` builds the standard ones)", tried.join(" or "))
+    bail!(
+        "no modules folder at {}: name one with --modules (`make modules` builds the standard ones)",
+        tried.join(" or ")
+    )
 }
 
 /// A duration such as `10s` or `1m30s`, above zero.
 pub(crate) fn duration(name: &str, text: &str) -> Result<Duration> {
-    let duration = humantime::parse_duration(text).with_context(|| format!("--{name} '{text}' is not a duration like 10s or 500ms"))?;
+    let duration = humantime::parse_duration(text)
+        .with_context(|| format!("--{name} '{text}' is not a duration like 10s or 500ms"))?;
     if duration.is_zero() {
         bail!("--{name} must be above 0");
     }

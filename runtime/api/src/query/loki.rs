@@ -164,7 +164,8 @@ fn encode(answer: &Answer, at_ms: i64, options: &Options) -> Json<Value> {
             let result: Vec<Value> = streams
                 .iter()
                 .map(|stream| {
-                    let values: Vec<Value> = stream.entries.iter().map(|entry| line(entry, options.categorize)).collect();
+                    let values: Vec<Value> =
+                        stream.entries.iter().map(|entry| line(entry, options.categorize)).collect();
                     json!({"stream": object(&stream.labels), "values": values})
                 })
                 .collect();

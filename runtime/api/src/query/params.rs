@@ -20,7 +20,8 @@ impl<S: Send + Sync> FromRequest<S> for Params {
     async fn from_request(request: Request, _: &S) -> Result<Self, Response> {
         let (parts, request_body) = request.into_parts();
         let mut pairs = Self::parse(parts.uri.query().unwrap_or_default().as_bytes()).0;
-        let form = body::media_type(&parts.headers).is_some_and(|media_type| media_type == "application/x-www-form-urlencoded");
+        let form = body::media_type(&parts.headers)
+            .is_some_and(|media_type| media_type == "application/x-www-form-urlencoded");
         if parts.method == Method::POST && form {
             let read = body::read(&parts.headers, request_body, FORM_BYTES)
                 .await
@@ -62,14 +63,18 @@ impl Params {
     /// A time through `parse`, `None` when absent.
     pub(crate) fn time(&self, name: &str, parse: fn(&str) -> Option<i64>) -> Result<Option<i64>, Error> {
         self.get(name)
-            .map(|text| parse(text).ok_or_else(|| invalid(name, &format!("cannot parse '{text}' to a valid timestamp"))))
+            .map(|text| {
+                parse(text).ok_or_else(|| invalid(name, &format!("cannot parse '{text}' to a valid timestamp")))
+            })
             .transpose()
     }
 
     /// A span of time through [`duration_ms`], `None` when absent.
     pub(crate) fn duration(&self, name: &str) -> Result<Option<i64>, Error> {
         self.get(name)
-            .map(|text| duration_ms(text).ok_or_else(|| invalid(name, &format!("cannot parse '{text}' to a valid duration"))))
+            .map(|text| {
+                duration_ms(text).ok_or_else(|| invalid(name, &format!("cannot parse '{text}' to a valid duration")))
+            })
             .transpose()
     }
 }

@@ -74,7 +74,8 @@ async fn sql(State(engines): State<Engines>, request: Request) -> Result<Respons
     let session = engines.query.session();
     let frame = session.sql(&statement).await?;
     let stream = session.stream(frame).await?;
-    let arrow = parts.headers.get(ACCEPT).and_then(|value| value.to_str().ok()).is_some_and(|value| value.contains(ARROW));
+    let arrow =
+        parts.headers.get(ACCEPT).and_then(|value| value.to_str().ok()).is_some_and(|value| value.contains(ARROW));
     if arrow { arrow_stream(stream) } else { json_rows(stream).await }
 }
 

@@ -111,7 +111,11 @@ fn from_json(value: Value) -> Option<any_value::Value> {
         Value::Object(entries) => any_value::Value::KvlistValue(KeyValueList {
             values: entries
                 .into_iter()
-                .map(|(key, value)| KeyValue { key, value: Some(AnyValue { value: from_json(value) }), ..KeyValue::default() })
+                .map(|(key, value)| KeyValue {
+                    key,
+                    value: Some(AnyValue { value: from_json(value) }),
+                    ..KeyValue::default()
+                })
                 .collect(),
         }),
     })
@@ -173,9 +177,8 @@ pub(crate) fn to_otlp(batch: &RecordBatch) -> Result<TracesData, Error> {
             ..InstrumentationScope::default()
         };
         let (resource_url, scope_url) = (text(resource_url, row), text(scope_url, row));
-        let same_resource = |group: &&mut ResourceSpans| {
-            group.resource.as_ref() == Some(&resource) && group.schema_url == resource_url
-        };
+        let same_resource =
+            |group: &&mut ResourceSpans| group.resource.as_ref() == Some(&resource) && group.schema_url == resource_url;
         let groups = match data.resource_spans.iter_mut().find(same_resource) {
             Some(group) => group,
             None => {

@@ -38,7 +38,9 @@ async fn push(State(ingest): State<Arc<Ingest>>, request: Request) -> Response {
             // The protobuf form is always a snappy block, whether a header says so or not.
             PROTOBUF => body::decompress("snappy", read, limit)?,
             other => {
-                return Err(Error::Unsupported(format!("content-type '{other}' is not supported: use {JSON} or {PROTOBUF}")));
+                return Err(Error::Unsupported(format!(
+                    "content-type '{other}' is not supported: use {JSON} or {PROTOBUF}"
+                )));
             }
         };
         ingest.accept(Codec::LokiPush, Some(media_type), decoded).await

@@ -20,18 +20,24 @@ use weft_codec::Codec;
 
 /// The three services.
 pub fn router(ingest: Arc<Ingest>) -> Router {
-    let path = |signal: &str, service: &str| {
-        format!("/opentelemetry.proto.collector.{signal}.v1.{service}Service/Export")
-    };
+    let path =
+        |signal: &str, service: &str| format!("/opentelemetry.proto.collector.{signal}.v1.{service}Service/Export");
     Router::new()
         .route(&path("trace", "Trace"), post(|state, request| export(state, request, Codec::OtlpTraces)))
         .route(&path("metrics", "Metrics"), post(|state, request| export(state, request, Codec::OtlpMetrics)))
         .route(&path("logs", "Logs"), post(|state, request| export(state, request, Codec::OtlpLogs)))
-        .fallback(|| async { Status::unimplemented("weft serves the OTLP trace, metrics and logs services here").into_http::<axum::body::Body>() })
+        .fallback(|| async {
+            Status::unimplemented("weft serves the OTLP trace, metrics and logs services here")
+                .into_http::<axum::body::Body>()
+        })
         .with_state(ingest)
 }
 
-async fn export(State(ingest): State<Arc<Ingest>>, request: Request, codec: Codec) -> http::Response<tonic::body::Body> {
+async fn export(
+    State(ingest): State<Arc<Ingest>>,
+    request: Request,
+    codec: Codec,
+) -> http::Response<tonic::body::Body> {
     let limit = ingest.config().max_decoded_bytes;
     let mut grpc = Grpc::new(RawCodec)
         .accept_compressed(CompressionEncoding::Gzip)
@@ -54,7 +60,10 @@ impl UnaryService<Bytes> for Export {
         Box::pin(async move {
             let body = request.into_inner();
             let _room = ingest.admit(body.len()).await.map_err(|error| status(&error))?;
-            ingest.accept(codec, Some("application/x-protobuf".to_owned()), body).await.map_err(|error| status(&error))?;
+            ingest
+                .accept(codec, Some("application/x-protobuf".to_owned()), body)
+                .await
+                .map_err(|error| status(&error))?;
             // An Export*ServiceResponse without partial success has no bytes.
             Ok(tonic::Response::new(Bytes::new()))
         })

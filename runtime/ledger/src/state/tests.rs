@@ -60,10 +60,7 @@ fn an_entry_that_fits_in_part_is_refused_whole() {
 #[test]
 fn entries_apply_in_order_only() {
     let mut state = State::default();
-    assert_eq!(
-        state.apply(&entry(2, "a", &[(0, 0, 1, 0)])),
-        Err(Error::OutOfOrder { expected: 1, found: 2 })
-    );
+    assert_eq!(state.apply(&entry(2, "a", &[(0, 0, 1, 0)])), Err(Error::OutOfOrder { expected: 1, found: 2 }));
 }
 
 #[test]
@@ -108,7 +105,11 @@ fn an_entry_reads_back_and_a_damaged_one_is_told() {
             max_time_ns: i64::MAX,
             columns: BTreeMap::from([(
                 "name".into(),
-                crate::ColumnRange { min: Some(crate::Value::Text("1".into())), max: Some(crate::Value::Int(1)), nulls: 0 },
+                crate::ColumnRange {
+                    min: Some(crate::Value::Text("1".into())),
+                    max: Some(crate::Value::Int(1)),
+                    nulls: 0,
+                },
             )]),
         },
     }];

@@ -76,9 +76,12 @@ impl Planner<'_> {
                     (true, Cardinality::OneToMany) => right.names,
                     (true, _) => left.names,
                 };
-                let joined = plan::binary_vectors(left.plan, right.plan, operation, &matching)?;
+                let mut joined = plan::binary_vectors(left.plan, right.plan, operation, &matching)?;
+                if !filters && self.config.type_and_unit_labels {
+                    joined = plan::map_labels(joined, self.without_name())?;
+                }
                 // Series of one name on both sides can't become equal: their key is all they keep.
-                let several = left.names == Names::Many || right.names == Names::Many || !matching.include.is_empty();
+                let several = self.merges(left.names) || self.merges(right.names) || !matching.include.is_empty();
                 let plan = if several { plan::merge_equal(joined)? } else { joined };
                 Ok(Operand::Vector(Vector::new(plan, names)))
             }
@@ -105,10 +108,10 @@ impl Planner<'_> {
             (true, true) => Keep::Right,
             (true, false) => Keep::Left,
         };
-        let drops = !filters && vector.names != Names::None;
-        let labels = if drops { plan::without_name() } else { ident(LABELS) };
+        let drops = !filters && self.drops(vector.names);
+        let labels = if drops { self.without_name() } else { ident(LABELS) };
         let plan = plan::binary_constant(input, operator, keep, scalar, scalar_left, labels)?;
-        let plan = if drops && vector.names == Names::Many { plan::merge_equal(plan)? } else { plan };
+        let plan = if drops && self.merges(vector.names) { plan::merge_equal(plan)? } else { plan };
         Ok(Operand::Vector(Vector::new(plan, if drops { Names::None } else { vector.names })))
     }
 

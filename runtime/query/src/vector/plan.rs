@@ -8,7 +8,7 @@ use super::histogram::BOUND;
 use super::matching::{self, Cardinality, Matching, Operation};
 use super::{LABELS, TIMESTAMPS, VALUES, gather, histogram, select, steps};
 use crate::functions::maps::METRIC_NAME;
-use crate::functions::{label_key, label_sets};
+use crate::functions::label_key;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, Result, ScalarValue, UnnestOptions};
 use datafusion::logical_expr::{Expr, JoinType, LogicalPlan, LogicalPlanBuilder, Projection, ident, lit};
@@ -176,11 +176,6 @@ fn projected(input: LogicalPlan, columns: [Expr; 2]) -> Result<LogicalPlan> {
 /// When the expression doesn't fit the input.
 pub fn map_labels(input: LogicalPlan, new_labels: Expr) -> Result<LogicalPlan> {
     projected(input, [new_labels.alias(LABELS), values()])
-}
-
-/// Labels without the metric's name.
-pub fn without_name() -> Expr {
-    label_sets::labels_without().call(vec![labels(), lit(METRIC_NAME)])
 }
 
 /// Series of equal labels made one; a step at which two have a value is an error of the query.

@@ -141,8 +141,5 @@ pub(crate) fn to_json(lines: &[Line]) -> Vec<u8> {
 
 /// Reads a stored commit.
 pub(crate) fn from_json(json: &[u8]) -> Result<Vec<Line>, serde_json::Error> {
-    json.split(|byte| *byte == b'\n')
-        .filter(|line| !line.trim_ascii().is_empty())
-        .map(serde_json::from_slice)
-        .collect()
+    json.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()).map(serde_json::from_slice).collect()
 }

@@ -226,9 +226,12 @@ fn int(column: &StructArray, name: &str, row: usize) -> Option<i32> {
 }
 
 fn map(column: &StructArray, name: &str, row: usize) -> BTreeMap<String, String> {
-    let Some(column) = column.column_by_name(name).and_then(|column| column.as_map_opt()) else { return BTreeMap::new() };
+    let Some(column) = column.column_by_name(name).and_then(|column| column.as_map_opt()) else {
+        return BTreeMap::new();
+    };
     let entries = column.value(row);
-    let (Some(keys), Some(values)) = (entries.column(0).as_string_opt::<i32>(), entries.column(1).as_string_opt::<i32>())
+    let (Some(keys), Some(values)) =
+        (entries.column(0).as_string_opt::<i32>(), entries.column(1).as_string_opt::<i32>())
     else {
         return BTreeMap::new();
     };

@@ -335,7 +335,8 @@ async fn load(table: Table, store: &Arc<dyn ObjectStore>, forget_ms: i64) -> Res
         return Ok(None);
     }
     let snapshot = fold(table, store, newest, &listed, forget_ms).await?;
-    let gap = || Error::corrupt(format!("the Delta log of {table}"), "versions are missing and no checkpoint covers them");
+    let gap =
+        || Error::corrupt(format!("the Delta log of {table}"), "versions are missing and no checkpoint covers them");
     snapshot.ok_or_else(gap).map(Some)
 }
 

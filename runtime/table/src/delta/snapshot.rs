@@ -89,7 +89,8 @@ impl Folding {
 
     /// The table at `version`; tombstones from before `forget_ms` are left out.
     pub(crate) fn finish(mut self, table: Table, version: u64, forget_ms: i64) -> Result<Snapshot, Error> {
-        let missing = |what: &str| Error::corrupt(format!("the Delta log of {table}"), format!("it has no {what} action"));
+        let missing =
+            |what: &str| Error::corrupt(format!("the Delta log of {table}"), format!("it has no {what} action"));
         let protocol = self.protocol.ok_or_else(|| missing("protocol"))?;
         let metadata = self.metadata.ok_or_else(|| missing("metaData"))?;
         if protocol.min_reader_version > 1 || protocol.min_writer_version > 2 {

@@ -36,7 +36,15 @@ fn spans_are_sorted_by_trace_and_start_across_batches() {
     let file = encoded(Table::Spans, &batches);
     let names: Vec<String> = decode(file.bytes)
         .iter()
-        .flat_map(|batch| batch.column_by_name(spans::NAME).unwrap().as_string::<i32>().iter().map(|n| n.unwrap().to_string()).collect::<Vec<_>>())
+        .flat_map(|batch| {
+            batch
+                .column_by_name(spans::NAME)
+                .unwrap()
+                .as_string::<i32>()
+                .iter()
+                .map(|n| n.unwrap().to_string())
+                .collect::<Vec<_>>()
+        })
         .collect();
     assert_eq!(names, ["a", "b", "c", "d"]);
     assert_eq!(file.stats.min_time_ns, NOON - 1);

@@ -102,9 +102,12 @@ fn one_histogram_each(batch: &RecordBatch, custom: usize) -> RecordBatch {
         }
     });
     let values = arrow::array::StructArray::new(metrics::histogram_fields(), columns.collect(), None);
-    let list = ListArray::new(element_field(element), OffsetBuffer::from_lengths(vec![1; rows]), Arc::new(values), None);
+    let list =
+        ListArray::new(element_field(element), OffsetBuffer::from_lengths(vec![1; rows]), Arc::new(values), None);
     let mut given: BTreeMap<&str, ArrayRef> = BTreeMap::new();
-    for name in [metrics::NAME, metrics::LABELS, metrics::SERIES_ID, metrics::MIN_TIME, metrics::MAX_TIME, metrics::TIMESTAMPS] {
+    for name in
+        [metrics::NAME, metrics::LABELS, metrics::SERIES_ID, metrics::MIN_TIME, metrics::MAX_TIME, metrics::TIMESTAMPS]
+    {
         given.insert(name, Arc::clone(batch.column_by_name(name).unwrap()));
     }
     given.insert(metrics::HISTOGRAMS, Arc::new(list));

@@ -21,7 +21,8 @@ async fn add(tables: &Tables, worker: u8, sequence: u64, table: Table, batch: Re
     let state = tables.ledger_state().await.unwrap();
     let partition = weft_model::TopicPartition::new("t", i32::from(worker));
     let Advance { from, .. } = state.advance(&partition, 0, 0);
-    let proposed = Proposed { epoch, partitions: vec![state.advance(&partition, 0, from + 1)], files, snapshots: Vec::new() };
+    let proposed =
+        Proposed { epoch, partitions: vec![state.advance(&partition, 0, from + 1)], files, snapshots: Vec::new() };
     tables.commit(&proposed).await.unwrap();
     tables.publish().await.unwrap();
 }
@@ -30,7 +31,8 @@ async fn with_logs(store: &Arc<dyn ObjectStore>, count: u64) -> Tables {
     let tables = open(store, config()).await;
     for sequence in 1..=count {
         let body = format!("{sequence:02}");
-        add(&tables, 1, sequence, Table::Logs, log_rows(&[("s", NOON + i64::try_from(sequence).unwrap(), &body)])).await;
+        add(&tables, 1, sequence, Table::Logs, log_rows(&[("s", NOON + i64::try_from(sequence).unwrap(), &body)]))
+            .await;
     }
     tables
 }

@@ -12,7 +12,10 @@ fn file(table: Table, batch: RecordBatch, modules: &str) -> (String, Bytes) {
 
 fn texts(batches: &[RecordBatch], name: &str) -> Vec<String> {
     let column = |batch: &RecordBatch| batch.column_by_name(name).unwrap().as_string::<i32>().clone();
-    batches.iter().flat_map(|batch| column(batch).iter().map(|text| text.unwrap().to_string()).collect::<Vec<_>>()).collect()
+    batches
+        .iter()
+        .flat_map(|batch| column(batch).iter().map(|text| text.unwrap().to_string()).collect::<Vec<_>>())
+        .collect()
 }
 
 #[test]
@@ -58,7 +61,8 @@ fn rows_of_one_series_are_joined_and_the_newest_file_wins() {
     ];
     let merged = merge(Table::Metrics, &files, &Config::default()).unwrap().unwrap();
     assert_eq!(merged.rows, 3);
-    let wanted = metric_rows(&[("a", "x", &[(1, 1.0), (2, 9.5), (3, 3.0)]), ("b", "x", &[(1, 0.5)]), ("c", "x", &[(1, 7.0)])]);
+    let wanted =
+        metric_rows(&[("a", "x", &[(1, 1.0), (2, 9.5), (3, 3.0)]), ("b", "x", &[(1, 0.5)]), ("c", "x", &[(1, 7.0)])]);
     assert_eq!(samples(&decode(merged.bytes)), samples(&[wanted]));
 }
 

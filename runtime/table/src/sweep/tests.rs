@@ -2,8 +2,8 @@
 use super::*;
 use crate::Config;
 use crate::fixtures::{NOON, bodies, epoch, log_rows, open};
-use object_store::memory::InMemory;
 use object_store::ObjectStore;
+use object_store::memory::InMemory;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

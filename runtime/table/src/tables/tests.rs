@@ -331,7 +331,8 @@ async fn module_snapshots_follow_the_ledger_and_superseded_ones_are_swept() {
     let mut paths = Vec::new();
     for round in 0..3u8 {
         let mut proposed = worker.prepare(1).await.unwrap();
-        let path = tables.put_snapshot(&worker.partition, "tail", &proposed.epoch, Bytes::from(vec![round])).await.unwrap();
+        let path =
+            tables.put_snapshot(&worker.partition, "tail", &proposed.epoch, Bytes::from(vec![round])).await.unwrap();
         proposed.snapshots.push(weft_ledger::SnapshotRef {
             topic: "t".into(),
             partition: 0,

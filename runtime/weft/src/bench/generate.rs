@@ -89,7 +89,11 @@ pub(super) fn samples(scrapes: usize) -> impl Iterator<Item = Encoded> {
             let sample = &mut one.samples[0];
             // A scraper is never quite on time.
             sample.timestamp = START_MS + scrape as i64 * SCRAPE_MS + random.random_range(0..200);
-            sample.value = if number % 4 == 0 { random.random_range(0.0..100.0) } else { sample.value + f64::from(random.random_range(0..200u32)) };
+            sample.value = if number % 4 == 0 {
+                random.random_range(0.0..100.0)
+            } else {
+                sample.value + f64::from(random.random_range(0..200u32))
+            };
         }
         series
             .chunks(SERIES_PER_REQUEST)
@@ -124,7 +128,8 @@ fn resource(service: &str, pod: u32) -> Option<Resource> {
 }
 
 const SERVICES: [&str; 6] = ["frontend", "cart", "checkout", "payment", "shipping", "catalog"];
-const ROUTES: [&str; 6] = ["/api/products", "/api/cart", "/api/checkout", "/api/recommendations", "/api/currency", "/api/ads"];
+const ROUTES: [&str; 6] =
+    ["/api/products", "/api/cart", "/api/checkout", "/api/recommendations", "/api/currency", "/api/ads"];
 
 fn time_ns(number: u64) -> u64 {
     u64::try_from(START_MS).unwrap_or(0) * 1_000_000 + number * 50_000
@@ -228,7 +233,13 @@ pub(super) fn spans(spans: usize) -> impl Iterator<Item = Encoded> {
                 parent = Some(span_id);
             }
         }
-        let scope = || Some(InstrumentationScope { name: "io.opentelemetry.http".to_owned(), version: "2.1.0".to_owned(), ..InstrumentationScope::default() });
+        let scope = || {
+            Some(InstrumentationScope {
+                name: "io.opentelemetry.http".to_owned(),
+                version: "2.1.0".to_owned(),
+                ..InstrumentationScope::default()
+            })
+        };
         let resource_spans = by_service
             .into_iter()
             .enumerate()
@@ -239,6 +250,9 @@ pub(super) fn spans(spans: usize) -> impl Iterator<Item = Encoded> {
                 ..ResourceSpans::default()
             })
             .collect();
-        Encoded { body: ExportTraceServiceRequest { resource_spans }.encode_to_vec(), rows: (TRACES * PER_TRACE) as u64 }
+        Encoded {
+            body: ExportTraceServiceRequest { resource_spans }.encode_to_vec(),
+            rows: (TRACES * PER_TRACE) as u64,
+        }
     })
 }

@@ -11,8 +11,8 @@ use std::future::Future;
 use std::time::Instant;
 use weft_codec::{Codec, Decoder, Message};
 use weft_env::{Runtimes, SystemClock};
-use weft_model::{Epoch, Offset, Table};
 use weft_ledger::{Advance, Proposed};
+use weft_model::{Epoch, Offset, Table};
 use weft_table::{Location, Tables};
 
 const RUNS: usize = 15;
@@ -74,7 +74,13 @@ async fn fill(
         let batch = weft_codec::derive(codec.signal(), decoder.finish()?, &config)?;
         let epoch = Epoch { worker: weft_env::ids::worker_id().into(), sequence: 1 };
         let files = tables.write_epoch(&epoch, BTreeMap::from([(table, vec![batch])]), &[]).await?;
-        let advance = Advance { topic: "bench".into(), partition: 0, from: progress.offset, to: progress.offset + 1, after: progress.entry };
+        let advance = Advance {
+            topic: "bench".into(),
+            partition: 0,
+            from: progress.offset,
+            to: progress.offset + 1,
+            after: progress.entry,
+        };
         let proposed = Proposed { epoch, partitions: vec![advance], files, snapshots: Vec::new() };
         *progress = Progress { offset: progress.offset + 1, entry: tables.commit(&proposed).await?.number };
     }
@@ -97,18 +103,28 @@ async fn measure(runtimes: &Runtimes, tables: Tables, scrapes: usize) -> Result<
         "sum by (cluster) (rate({__name__=~\"node_metric_0.*\"}[5m]))",
     ] {
         let options = weft_promql::Options::default();
-        report.row(timed(&format!("PromQL range, 60 s steps: {text}"), || async {
-            promql.range(text, start, end, 60_000, &options).await.map(drop).map_err(|error| anyhow!("{error}"))
-        }).await?);
+        report.row(
+            timed(&format!("PromQL range, 60 s steps: {text}"), || async {
+                promql.range(text, start, end, 60_000, &options).await.map(drop).map_err(|error| anyhow!("{error}"))
+            })
+            .await?,
+        );
     }
     for text in [
         "{service_name=\"cart\"} |= \"error\"",
         "sum by (level) (count_over_time({service_name=\"cart\"} | json [5m]))",
     ] {
         let options = weft_logql::Options::default();
-        report.row(timed(&format!("LogQL range: {text}"), || async {
-            logql.range(text, start_ns, end_ns, 60_000_000_000, &options).await.map(drop).map_err(|error| anyhow!("{error}"))
-        }).await?);
+        report.row(
+            timed(&format!("LogQL range: {text}"), || async {
+                logql
+                    .range(text, start_ns, end_ns, 60_000_000_000, &options)
+                    .await
+                    .map(drop)
+                    .map_err(|error| anyhow!("{error}"))
+            })
+            .await?,
+        );
     }
     let trace_ids = query.session().sql("select trace_id from spans limit 1").await?;
     let rows = query.session().collect(trace_ids).await?;
@@ -118,22 +134,31 @@ async fn measure(runtimes: &Runtimes, tables: Tables, scrapes: usize) -> Result<
         .and_then(|batch| batch.column(0).as_any().downcast_ref::<arrow::array::BinaryArray>())
         .and_then(|ids| ids.value(0).try_into().ok())
         .ok_or_else(|| anyhow!("the bench's own spans are not there"))?;
-    report.row(timed("TraceQL: trace by id", || async {
-        let found = traceql.trace_by_id(&trace_id, None).await.map_err(|error| anyhow!("{error}"))?;
-        found.map(drop).ok_or_else(|| anyhow!("the trace is not found"))
-    }).await?);
+    report.row(
+        timed("TraceQL: trace by id", || async {
+            let found = traceql.trace_by_id(&trace_id, None).await.map_err(|error| anyhow!("{error}"))?;
+            found.map(drop).ok_or_else(|| anyhow!("the trace is not found"))
+        })
+        .await?,
+    );
     for text in ["{ status = error }", "{ resource.service.name = \"cart\" && duration > 49ms }"] {
         let search = weft_traceql::Search { start_ns, end_ns, limit: 20, spans_per_spanset: 3 };
-        report.row(timed(&format!("TraceQL search: {text}"), || async {
-            traceql.search(text, &search).await.map(drop).map_err(|error| anyhow!("{error}"))
-        }).await?);
+        report.row(
+            timed(&format!("TraceQL search: {text}"), || async {
+                traceql.search(text, &search).await.map(drop).map_err(|error| anyhow!("{error}"))
+            })
+            .await?,
+        );
     }
     for text in ["select service_name, count(*), avg(duration_nano) from spans group by 1"] {
-        report.row(timed(&format!("SQL: {text}"), || async {
-            let session = query.session();
-            session.collect(session.sql(text).await?).await?;
-            Ok(())
-        }).await?);
+        report.row(
+            timed(&format!("SQL: {text}"), || async {
+                let session = query.session();
+                session.collect(session.sql(text).await?).await?;
+                Ok(())
+            })
+            .await?,
+        );
     }
     Ok(report)
 }

@@ -66,7 +66,11 @@ pub(super) fn run(modules: Option<&Path>, scale: f64) -> Result<Report> {
                     }
                 };
                 // RecordBatch clones share their buffers: the input costs nothing to repeat.
-                let mut call = || instance.process(signal, input.clone(), NOW_NS).map_err(|fault| anyhow!("{}: {fault}", module.name()));
+                let mut call = || {
+                    instance
+                        .process(signal, input.clone(), NOW_NS)
+                        .map_err(|fault| anyhow!("{}: {fault}", module.name()))
+                };
                 call()?;
                 let calls = ((2_000_000.0 * scale) as usize / input.num_rows()).clamp(3, 2_000);
                 let before = usage::cpu_time();

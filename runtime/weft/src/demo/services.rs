@@ -71,12 +71,15 @@ pub(super) async fn start(client: &reqwest::Client, shutdown: Shutdown) -> Resul
     let mut all = Vec::new();
     let mut serve = async |built: Service| -> Result<String> {
         all.push(built.telemetry.clone());
-        let listener = TcpListener::bind("127.0.0.1:0").await.with_context(|| format!("starting the demo service {}", built.name))?;
+        let listener = TcpListener::bind("127.0.0.1:0")
+            .await
+            .with_context(|| format!("starting the demo service {}", built.name))?;
         let address = listener.local_addr()?.to_string();
         let router = Router::new().fallback(any(handle)).with_state(Arc::new(built));
         let shutdown = shutdown.clone();
         tokio::spawn(async move {
-            let served = axum::serve(listener, router).with_graceful_shutdown(async move { shutdown.wait().await }).await;
+            let served =
+                axum::serve(listener, router).with_graceful_shutdown(async move { shutdown.wait().await }).await;
             if let Err(error) = served {
                 tracing::error!(%error, "a demo service stopped");
             }
@@ -86,11 +89,11 @@ pub(super) async fn start(client: &reqwest::Client, shutdown: Shutdown) -> Resul
     let payments = serve(service("payments", telemetry("payments"), vec![], None, 0.08, 0.04, 20)).await?;
     let catalog = serve(service("catalog", telemetry("catalog"), vec![], Some("redis"), 0.01, 0.0, 4)).await?;
     let promtail = [("app", "api"), ("namespace", "production"), ("container", "api")];
-    let api_telemetry =
-        telemetry("api").with_promtail(promtail.map(|(name, value)| (name, value.to_owned())).into());
+    let api_telemetry = telemetry("api").with_promtail(promtail.map(|(name, value)| (name, value.to_owned())).into());
     let api_calls = vec![("/orders", "payments", payments)];
     let api = serve(service("api", api_telemetry, api_calls, Some("postgresql"), 0.05, 0.06, 12)).await?;
-    let frontend_calls = vec![("/users", "api", api.clone()), ("/orders", "api", api), ("/products", "catalog", catalog)];
+    let frontend_calls =
+        vec![("/users", "api", api.clone()), ("/orders", "api", api), ("/products", "catalog", catalog)];
     let frontend = serve(service("frontend", telemetry("frontend"), frontend_calls, None, 0.0, 0.0, 2)).await?;
     Ok(Services { frontend, telemetry: all })
 }
@@ -104,7 +107,11 @@ pub(super) async fn load(client: &reqwest::Client, frontend: &str, rate: f64, sh
             () = tokio::time::sleep(pause) => {}
             () = shutdown.wait() => return,
         }
-        let request = if method == "GET" { client.get(format!("http://{frontend}{path}")) } else { client.post(format!("http://{frontend}{path}")) };
+        let request = if method == "GET" {
+            client.get(format!("http://{frontend}{path}"))
+        } else {
+            client.post(format!("http://{frontend}{path}"))
+        };
         tokio::spawn(async move {
             if let Err(error) = request.send().await {
                 tracing::debug!(%error, "a demo request failed");
@@ -115,14 +122,16 @@ pub(super) async fn load(client: &reqwest::Client, frontend: &str, rate: f64, sh
 
 async fn handle(State(service): State<Arc<Service>>, request: Request) -> Response {
     let parent = request.headers().get("traceparent").and_then(|value| value.to_str().ok()).and_then(Context::parse);
-    let context = Context {
-        trace_id: parent.map_or_else(rand::random, |parent| parent.trace_id),
-        span_id: rand::random(),
-    };
+    let context =
+        Context { trace_id: parent.map_or_else(rand::random, |parent| parent.trace_id), span_id: rand::random() };
     let (method, route) = (request.method().to_string(), request.uri().path().to_owned());
     let started = now();
     let slow = rand::random_bool(service.slow_rate);
-    let work = if slow { 1_050 + rand::random_range(0..400) } else { service.work_ms + rand::random_range(0..=service.work_ms) };
+    let work = if slow {
+        1_050 + rand::random_range(0..400)
+    } else {
+        service.work_ms + rand::random_range(0..=service.work_ms)
+    };
     tokio::time::sleep(Duration::from_millis(work)).await;
     if let Some(system) = service.database {
         service.query(system, context).await;
@@ -209,7 +218,11 @@ impl Service {
         let started = now();
         tokio::time::sleep(Duration::from_millis(rand::random_range(1..6))).await;
         let mut span = self.client_span(parent, rand::random(), format!("SELECT {system}"), started, false);
-        span.attributes = vec![text("db.system", system), text("db.name", self.name), text("db.statement", "select * from users where id = $1")];
+        span.attributes = vec![
+            text("db.system", system),
+            text("db.name", self.name),
+            text("db.statement", "select * from users where id = $1"),
+        ];
         self.telemetry.span(span);
     }
 }

@@ -11,8 +11,8 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value};
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use opentelemetry_proto::tonic::metrics::v1::{
-    Exemplar, Gauge, Histogram, HistogramDataPoint, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, exemplar,
-    metric, number_data_point,
+    Exemplar, Gauge, Histogram, HistogramDataPoint, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum,
+    exemplar, metric, number_data_point,
 };
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
@@ -164,7 +164,8 @@ impl Telemetry {
     fn metrics(&self) -> Vec<Metric> {
         let (time, start) = (now(), self.started);
         let state = self.state();
-        let attributes = |labels: &Labels| labels.iter().map(|(key, value)| text(key, value.clone())).collect::<Vec<_>>();
+        let attributes =
+            |labels: &Labels| labels.iter().map(|(key, value)| text(key, value.clone())).collect::<Vec<_>>();
         let point = |labels: &Labels, value: f64| NumberDataPoint {
             attributes: attributes(labels),
             start_time_unix_nano: start,
