@@ -7,8 +7,8 @@ use datafusion::common::{ColumnStatistics, ScalarValue, Statistics};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use std::sync::Arc;
-use weft_table::StatValue as Value;
 use weft_table::FileInfo;
+use weft_table::StatValue as Value;
 
 /// The files that may hold rows `predicate` passes. What can't be decided is kept.
 pub fn prune<'a>(

@@ -34,7 +34,10 @@ impl Store {
         let tables = Tables::open(&Location::Memory, weft_table::Config::default(), clock).await.unwrap();
         let query = weft_query::Config { partitions: 2, ..weft_query::Config::default() };
         let query = weft_query::Engine::new(tables.clone(), query).unwrap();
-        let engine = Engine::new(query, Config { experimental_functions: true, type_and_unit_labels: true, ..Config::default() });
+        let engine = Engine::new(
+            query,
+            Config { experimental_functions: true, type_and_unit_labels: true, ..Config::default() },
+        );
         let epoch = Epoch { worker: "0".repeat(32).into(), sequence: 1 };
         tables.hot().begin(&epoch);
         Self { tables, epoch, engine }
