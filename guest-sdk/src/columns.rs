@@ -37,7 +37,7 @@ impl Mask {
 
     /// Adds a row at the end.
     pub fn push(&mut self, set: bool) {
-        if self.rows % 8 == 0 {
+        if self.rows.is_multiple_of(8) {
             self.bits.push(0);
         }
         self.rows += 1;

@@ -87,7 +87,8 @@ fn a_process_killed_twenty_times_loses_and_doubles_nothing() {
         // Listed first: a file that is committed in between is named by then.
         let present = parquet_files(&tables);
         let named = python::run("table_files.py", &[&tables.display().to_string()]);
-        let named: BTreeSet<String> = named["files"].as_array().unwrap().iter().map(|file| file.as_str().unwrap().to_owned()).collect();
+        let named: BTreeSet<String> =
+            named["files"].as_array().unwrap().iter().map(|file| file.as_str().unwrap().to_owned()).collect();
         present.is_subset(&named)
     });
     check(&weft.client(), &accounts, "swept");

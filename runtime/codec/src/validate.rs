@@ -150,15 +150,15 @@ fn walk(reader: Reader<'_>, shape: &'static Shape, mut lists: u32, tally: &mut T
             }
         }
     }
-    if let Some(refusal) = shape.refusal {
-        if let Some(reason) = refusal(reader)? {
-            let rejected = tally.items - before.items;
-            *tally = Tally {
-                rejected: tally.rejected + rejected,
-                reason: tally.reason.or((rejected > 0).then_some(reason)),
-                ..before
-            };
-        }
+    if let Some(refusal) = shape.refusal
+        && let Some(reason) = refusal(reader)?
+    {
+        let rejected = tally.items - before.items;
+        *tally = Tally {
+            rejected: tally.rejected + rejected,
+            reason: tally.reason.or((rejected > 0).then_some(reason)),
+            ..before
+        };
     }
     Ok(())
 }

@@ -29,10 +29,10 @@ pub fn decide(state: &State, proposed: &Proposed) -> Decision {
     // A partition's position keeps the epoch that put it there. One advanced by this very epoch
     // proves that the epoch is in the ledger whole, whatever became of the others since.
     for advance in &proposed.partitions {
-        if let Some(position) = state.positions.get(&advance.topic_partition()) {
-            if position.epoch == proposed.epoch {
-                return Decision::Committed { number: position.entry };
-            }
+        if let Some(position) = state.positions.get(&advance.topic_partition())
+            && position.epoch == proposed.epoch
+        {
+            return Decision::Committed { number: position.entry };
         }
     }
     let partitions: Vec<_> = proposed

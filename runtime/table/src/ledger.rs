@@ -193,10 +193,10 @@ impl Ledger {
                         continue;
                     }
                     self.apply(&entry)?;
-                    if number % self.checkpoint_entries == 0 {
-                        if let Err(error) = self.checkpoint().await {
-                            tracing::warn!(%error, "could not write a checkpoint of the ledger");
-                        }
+                    if number % self.checkpoint_entries == 0
+                        && let Err(error) = self.checkpoint().await
+                    {
+                        tracing::warn!(%error, "could not write a checkpoint of the ledger");
                     }
                     return Ok(number);
                 }

@@ -140,10 +140,10 @@ fn levels(batch: &RecordBatch, config: &LogsConfig) -> Result<ArrayRef, Error> {
         // The severity text is structured metadata under the name `severity_text`.
         let mut best = severity_text_rank.filter(|_| severity_text.is_valid(row)).map(|rank| (rank, None));
         for entry in entries {
-            if let Some(rank) = fields.rank(attributes.key(entry)) {
-                if best.is_none_or(|(found, _)| rank < found) {
-                    best = Some((rank, Some(entry)));
-                }
+            if let Some(rank) = fields.rank(attributes.key(entry))
+                && best.is_none_or(|(found, _)| rank < found)
+            {
+                best = Some((rank, Some(entry)));
             }
         }
         let level = match best {

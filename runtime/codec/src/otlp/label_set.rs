@@ -159,13 +159,13 @@ impl LabelSet {
         let mut extra = extra;
         for label in &self.labels {
             let key = &self.text[label.key.clone()];
-            if let Some((name, value)) = extra {
-                if name.as_bytes() <= key {
-                    column.label(name, value);
-                    extra = None;
-                    if name.as_bytes() == key {
-                        continue;
-                    }
+            if let Some((name, value)) = extra
+                && name.as_bytes() <= key
+            {
+                column.label(name, value);
+                extra = None;
+                if name.as_bytes() == key {
+                    continue;
                 }
             }
             column.label_bytes(key, &self.text[label.value.clone()]);

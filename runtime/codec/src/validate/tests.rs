@@ -38,10 +38,10 @@ fn a_body_of_another_codec_is_mostly_refused() {
     let bodies = good_bodies();
     for (codec, body) in bodies.iter().filter(|(codec, _)| *codec != Codec::Raw) {
         for other in [Codec::OtlpTraces, Codec::OtlpLogs, Codec::OtlpMetrics] {
-            if other != *codec {
-                if let Ok(counts) = validate(other, None, body) {
-                    assert_eq!((counts.items, counts.exemplars), (0, 0), "{codec} as {other}");
-                }
+            if other != *codec
+                && let Ok(counts) = validate(other, None, body)
+            {
+                assert_eq!((counts.items, counts.exemplars), (0, 0), "{codec} as {other}");
             }
         }
     }

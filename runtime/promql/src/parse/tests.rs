@@ -1,3 +1,5 @@
+//! Tests of the grammar: binding, keywords as names, durations, places of errors.
+
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use super::ast::{Expr, Kind};

@@ -72,7 +72,7 @@ pub(super) fn defer(state: &mut State, handle: u32, keys: &[u8], mask: Vec<u8>) 
 /// Releases or drops the rows of each key.
 pub(super) fn resolve(state: &mut State, keys: &[u8], keep: Vec<u8>) -> Result<(), Error> {
     check_works(&state.call)?;
-    if keys.len() % KEY != 0 {
+    if !keys.len().is_multiple_of(KEY) {
         return Err(Error::Column(format!("{} bytes of keys: {KEY} are one", keys.len())));
     }
     let keys: Vec<u128> = keys_in(keys).collect();

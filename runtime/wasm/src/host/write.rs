@@ -306,7 +306,7 @@ pub(super) fn ids_of(array: &ArrayRef, bytes: usize, lenient: bool) -> Result<Bi
 
 fn unhex(text: &[u8], bytes: &mut Vec<u8>) -> bool {
     let digit = |byte: u8| (byte as char).to_digit(16).map(|digit| digit as u8);
-    text.len() % 2 == 0
+    text.len().is_multiple_of(2)
         && text.chunks_exact(2).all(|pair| match (digit(pair[0]), digit(pair[1])) {
             (Some(high), Some(low)) => {
                 bytes.push(high << 4 | low);
