@@ -2,6 +2,7 @@
 //!
 //! The rules are those of the architecture (runtime/ARCHITECTURE.md); each failure says the rule and
 //! every place that breaks it.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeMap;
 use std::fs;
