@@ -1,5 +1,5 @@
-#![cfg(target_arch = "wasm32")]
 //! Pushes columns that don't fit, and wants a typed error for each.
+#![cfg(target_arch = "wasm32")]
 
 use weft_test_guests::types::{Attributes, Blobs, Bools, Dictionary, Floats, Ints, Nulls, Text};
 use weft_test_guests::{Batch, Program, expect, program};

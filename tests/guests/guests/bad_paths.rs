@@ -1,5 +1,5 @@
-#![cfg(target_arch = "wasm32")]
 //! Names what is not there, and arguments that make no sense.
+#![cfg(target_arch = "wasm32")]
 
 use weft_test_guests::types::{Nulls, Rows, Scalar, Signal, Text};
 use weft_test_guests::{Batch, Program, batches, expect, program};

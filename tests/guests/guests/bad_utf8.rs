@@ -1,5 +1,5 @@
-#![cfg(target_arch = "wasm32")]
 //! Pushes text that is not UTF-8, or is cut inside a character.
+#![cfg(target_arch = "wasm32")]
 
 use weft_test_guests::types::{Nulls, Text};
 use weft_test_guests::{Batch, Program, expect, program};

@@ -1,5 +1,5 @@
-#![cfg(target_arch = "wasm32")]
 //! A filter on a text and an int column that behaves: it is what a call costs.
+#![cfg(target_arch = "wasm32")]
 
 use weft_test_guests::types::Error;
 use weft_test_guests::{Batch, Program, program, words};

@@ -1,5 +1,5 @@
-#![cfg(target_arch = "wasm32")]
 //! Takes memory until there is none; with configuration `ask` it gives up politely instead.
+#![cfg(target_arch = "wasm32")]
 
 use std::cell::Cell;
 use weft_test_guests::{Batch, Program, program};

@@ -1,5 +1,5 @@
-#![cfg(target_arch = "wasm32")]
 //! Parks every row and never lets go.
+#![cfg(target_arch = "wasm32")]
 
 use weft_test_guests::{Batch, Program, program, words};
 

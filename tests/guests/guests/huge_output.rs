@@ -1,5 +1,5 @@
-#![cfg(target_arch = "wasm32")]
 //! Emits and pushes more than it may, and takes no for an answer.
+#![cfg(target_arch = "wasm32")]
 
 use weft_test_guests::types::{Rows, Scalar, Signal};
 use weft_test_guests::{Batch, Program, batches, expect, program};

@@ -1,5 +1,5 @@
-#![cfg(target_arch = "wasm32")]
 //! Describes itself with a name that can't be.
+#![cfg(target_arch = "wasm32")]
 
 use weft_test_guests::{Program, program};
 

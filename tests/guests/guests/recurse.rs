@@ -1,5 +1,5 @@
-#![cfg(target_arch = "wasm32")]
 //! Calls itself until the stack is full.
+#![cfg(target_arch = "wasm32")]
 
 use weft_test_guests::{Batch, Program, program};
 

@@ -1,5 +1,5 @@
-#![cfg(target_arch = "wasm32")]
 //! Keeps a state that it can't take back.
+#![cfg(target_arch = "wasm32")]
 
 use weft_test_guests::{Program, program};
 

@@ -1,5 +1,5 @@
-#![cfg(target_arch = "wasm32")]
 //! Never comes back from process.
+#![cfg(target_arch = "wasm32")]
 
 use weft_test_guests::{Batch, Program, program};
 

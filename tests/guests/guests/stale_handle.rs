@@ -1,5 +1,5 @@
-#![cfg(target_arch = "wasm32")]
 //! Uses a batch of an earlier call.
+#![cfg(target_arch = "wasm32")]
 
 use std::cell::RefCell;
 use weft_test_guests::types::Signal;

@@ -1,6 +1,6 @@
-#![cfg(target_arch = "wasm32")]
 //! A small tail sampler that behaves: parks spans by trace, and at a tick keeps the traces that had an
 //! error. It counts, logs, emits a log for each decision, and keeps its state in snapshots.
+#![cfg(target_arch = "wasm32")]
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

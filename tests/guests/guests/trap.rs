@@ -1,5 +1,5 @@
-#![cfg(target_arch = "wasm32")]
 //! Panics in process; once told so by its configuration, in configure; and so on.
+#![cfg(target_arch = "wasm32")]
 
 use std::cell::RefCell;
 use weft_test_guests::{Batch, Description, Program, program};
