@@ -36,7 +36,7 @@ test:
 	.ci/setup test
 	guest-sdk/build
 	$(CARGO) build --workspace --all-targets
-	$(CARGO) test --workspace
+	$(CARGO) test --workspace --no-fail-fast
 
 fmt:
 	$(CARGO) fmt --all

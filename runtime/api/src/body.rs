@@ -66,15 +66,15 @@ pub(crate) fn decompress(encoding: &str, body: Bytes, limit: usize) -> Result<By
         }
         "snappy" => {
             let length = snap::raw::decompress_len(&body).map_err(|error| broken(&error))?;
-            if length > limit {
-                return Err(Error::TooLarge(format!(
-                    "the body unpacks to {length} bytes, more than {limit}: send it in smaller parts"
-                )));
-            }
             // A block of snappy unpacks to at most about 64 times its length: a header that claims
             // more lies, and must not make us allocate.
             if length / 64 > body.len() {
                 return Err(broken(&"its length header is larger than its data can unpack to"));
+            }
+            if length > limit {
+                return Err(Error::TooLarge(format!(
+                    "the body unpacks to {length} bytes, more than {limit}: send it in smaller parts"
+                )));
             }
             snap::raw::Decoder::new().decompress_vec(&body).map(Bytes::from).map_err(|error| broken(&error))
         }
