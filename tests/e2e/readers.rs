@@ -4,7 +4,7 @@ use std::time::Duration;
 use weft_tests::client::{Client, eventually};
 use weft_tests::otlp::{self, PROTOBUF};
 use weft_tests::python;
-use weft_tests::weft::Weft;
+use weft_tests::weft::{Launch, Weft};
 
 /// Sends `rounds` requests of each signal, waits until they are visible.
 pub(super) fn fill(weft: &Weft, service: &str, rounds: u64) {
@@ -50,5 +50,14 @@ fn duckdb_polars_and_deltalake_agree_on_a_local_folder() {
     let mut weft = Weft::up(&data);
     fill(&weft, "readers", 20);
     weft.stop();
-    agree(&python::run("read_tables.py", &[&data.join("tables").display().to_string()]), 200);
+    let tables = data.join("tables").display().to_string();
+    agree(&python::run("read_tables.py", &[&tables]), 200);
+
+    // A process that only answers queries, over the same tables.
+    let query = Launch::new("query --serve", &dir.path().join("query")).flag("--object-store", &tables).start();
+    let client = query.client();
+    assert_eq!(client.count("select count(*) as n from spans where service_name = 'readers'"), 200);
+    assert_eq!(client.lines("{service_name=\"readers\"}", 1000).len(), 200);
+    assert!(!client.traceql("{ status = error }", 5).is_empty());
+    assert_eq!(client.promql_sum("count(number{job=\"readers\"})") as u64, 200);
 }

@@ -90,7 +90,7 @@ impl Base {
         registry: &mut Registry,
     ) -> Result<WorkerHandle> {
         let mut config = self.settings.parts.stream.clone();
-        config.modules.clone_from(&self.settings.modules);
+        config.modules = self.settings.modules()?;
         let parts = weft_stream::Parts {
             log: Arc::clone(log),
             tables: tables.clone(),

@@ -88,7 +88,8 @@ pub(crate) struct Settings {
     pub(crate) otlp_grpc: String,
     pub(crate) otlp_http: String,
     pub(crate) topology: String,
-    pub(crate) modules: PathBuf,
+    /// `None`: beside the binary.
+    pub(crate) modules: Option<PathBuf>,
     /// `None`: the embedded log.
     pub(crate) kafka: Option<weft_log::KafkaConfig>,
     pub(crate) group: String,
@@ -123,10 +124,7 @@ impl Settings {
         if file.wasm.cache_dir.is_none() {
             file.wasm.cache_dir = Some(data.join("cache/wasm"));
         }
-        let modules = match flags.modules.clone().or_else(|| file.modules.clone()) {
-            Some(given) => given,
-            None => default_modules()?,
-        };
+        let modules = flags.modules.clone().or_else(|| file.modules.clone());
         let group = pick(&flags.group, &file.group, "weft");
         file.stream.group.clone_from(&group);
         Ok(Self {
@@ -146,6 +144,11 @@ impl Settings {
     /// Where the tables are.
     pub(crate) fn tables(&self) -> String {
         self.object_store.clone().unwrap_or_else(|| self.data.join("tables").display().to_string())
+    }
+
+    /// The modules folder. Only roles that run modules ask for it.
+    pub(crate) fn modules(&self) -> Result<PathBuf> {
+        self.modules.clone().map_or_else(default_modules, Ok)
     }
 
     /// The topology's file or built-in, loaded.
