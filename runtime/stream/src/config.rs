@@ -55,7 +55,7 @@ impl Default for Config {
             modules: PathBuf::from("modules"),
             epoch_interval: Duration::from_secs(10),
             epoch_bytes: 128 << 20,
-            hot_bytes: 384 << 20,
+            hot_bytes: 192 << 20,
             tick: Duration::from_secs(1),
             read_records: 10_000,
             read_bytes: 4 << 20,
