@@ -14,6 +14,7 @@ use anyhow::{Context, Result, bail};
 use prometheus_client::registry::Registry;
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 use weft_api::{Engines, Health, Ingest, Readiness, Route, Routes};
@@ -276,7 +277,7 @@ async fn everything(base: &Base, started: impl FnOnce(&BTreeMap<&'static str, St
     Ok(())
 }
 
-#[allow(clippy::print_stdout, reason = "what a person who started it wants to know")]
+/// What a person who started it wants to know.
 fn greet(settings: &Settings, addresses: &BTreeMap<&'static str, String>) {
     let address = |name| addresses.get(name).map_or("", String::as_str);
     let (http, grpc, otlp) = (address("http"), address("otlp_grpc"), address("otlp_http"));
@@ -284,7 +285,9 @@ fn greet(settings: &Settings, addresses: &BTreeMap<&'static str, String>) {
         .kafka
         .as_ref()
         .map_or_else(|| settings.data.join("log").display().to_string(), |kafka| format!("Kafka at {}", kafka.brokers));
-    println!(
+    // Nobody may be listening (a closed pipe, a full disk): that is no reason to stop.
+    let _ = writeln!(
+        std::io::stdout(),
         "weft {version} is up: topology {topology}, log {log}, tables {tables}
 
   send    OTLP/gRPC              {grpc}
